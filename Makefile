@@ -1,0 +1,45 @@
+# Everything that people and CI run. Each target sets up what it needs; `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test chaos lint types bench format clean
+
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip uv
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -e ".[dev]"
+	touch $(STAMP)
+
+demo: $(STAMP)  ## train a model, deploy it, score files with bad rows in them, show what came of it
+	$(BIN)/python examples/demo.py
+
+test: $(STAMP)  ## run all tests, with the servers that they need
+	$(BIN)/python -m pytest -n auto --dist loadfile
+
+chaos: $(STAMP)  ## kill hosts, processes and clients at random, ROUNDS times (100), and compare what comes out
+	$(BIN)/python tests/chaos --rounds $(or $(ROUNDS),100) --seed $(or $(SEED),1)
+
+lint: $(STAMP)  ## check style, the direction of imports, and that scoring runs on Python 3.8
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/vermin --quiet --violations --no-tips --no-eval-annotations -t=3.8- dask_batch/scoring dask_batch/__init__.py
+
+types: $(STAMP)  ## check types
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## measure against peers; writes benchmarks/RESULTS.md
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks
+
+format: $(STAMP)  ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what the targets above made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .demo

@@ -1,0 +1,1 @@
+"""Endpoints and their deployments: what users define, deploy, try and invoke."""

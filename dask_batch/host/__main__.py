@@ -1,0 +1,147 @@
+"""Starts a host: ``python -m dask_batch.host --root URL --compute NAME --user NAME --epoch N --attempt K``.
+
+Clients start it when a compute has no live host (`dask_batch.jobs.launch`). It becomes the host of epoch N, unless
+another process already is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from dask_batch.errors import DaskBatchError
+from dask_batch.host.heartbeat import Heartbeat
+from dask_batch.hostfolder import HostFolder, ProcessId
+from dask_batch.jobfolder.folder import JobFolder, now
+from dask_batch.slots.deployments import Loadable
+from dask_batch.slots.pool import Slots
+from dask_batch.specs.compute import LocalCompute
+from dask_batch.specs.job import JobDefinition
+from dask_batch.storage import Storage
+
+if TYPE_CHECKING:
+    from dask_batch.host.host import Host
+
+log = logging.getLogger("dask_batch.host")
+
+_END_S = 20.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Be the host of one epoch; return the exit status."""
+    options = _parse(arguments)
+    # "message" and time only: the log is read by people who look for their job's name.
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    os.umask(0o077)
+    storage = Storage(options.root)
+    folder = HostFolder(storage, options.compute, options.user)
+    launch = folder.launch(options.epoch, options.attempt)
+    if launch is None:
+        log.error("there is no launch %d of epoch %d", options.attempt, options.epoch)
+        return 2
+    process = ProcessId.of().to_json()
+    if not folder.begin_epoch(options.epoch, {"process": process, "at": now(), "compute": launch["compute"]}):
+        log.info("epoch %d began already, in another process", options.epoch)
+        return 0
+    with Heartbeat(folder, options.epoch, process) as heartbeat:
+        _end_predecessors(folder, options.epoch)
+        folder.forget_before(options.epoch)
+        compute = LocalCompute.from_stored(launch["compute"])
+        log.info("host of compute %s, epoch %d, process %d", compute.name, options.epoch, os.getpid())
+        _be_host(folder, options.epoch, heartbeat, compute)
+    log.info("host ends")
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m dask_batch.host", description="The host of a compute.")
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--compute", required=True)
+    parser.add_argument("--user", required=True)
+    parser.add_argument("--epoch", type=int, required=True)
+    parser.add_argument("--attempt", type=int, required=True)
+    return parser.parse_args(arguments)
+
+
+def _end_predecessors(folder: HostFolder, epoch: int) -> None:
+    """Kill hosts of lower epochs on this machine that were taken for dead and are not: they are frozen, or hang.
+
+    Their scoring processes die with them. What they might still write does not count. Those that are about to end by
+    themselves are left to it.
+    """
+    for number in range(max(1, epoch - 3), epoch):
+        record = folder.heartbeat(number) or folder.epoch_record(number) or {}
+        process = ProcessId.from_json(record["process"]) if record.get("process") else None
+        if process is None or record.get("state") in ("stopping", "draining"):
+            continue
+        if process.here() and process.alive() and process.pid != os.getpid():
+            log.warning("the host of epoch %d, process %d, is replaced and does not end: killed", number, process.pid)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process.pid, signal.SIGKILL)
+
+
+def _be_host(folder: HostFolder, epoch: int, heartbeat: Heartbeat, compute: LocalCompute) -> None:
+    # The first model loads in a process of its own while this one imports Dask, which takes about as long.
+    from dask_batch.compute.sizing import local_slots
+
+    prefix = f"{compute.name}-e{epoch}"
+    slots = local_slots(compute, folder.storage, f"{prefix}-1")
+    warming = threading.Thread(target=_warm_up, args=(folder, slots), name="warm-up", daemon=True)
+    warming.start()
+    from dask_batch.compute.local import LocalProvider
+    from dask_batch.host.host import Host
+
+    provider = LocalProvider(compute, folder.storage, prefix, ready=slots)
+    asyncio.run(_run(Host(folder, epoch, heartbeat, compute, provider, slots.count)))
+
+
+async def _run(host: Host) -> None:
+    def drain() -> None:
+        host.drain()
+        _end_within(_END_S)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, drain)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    await host.run()
+    _end_within(_END_S)
+
+
+def _end_within(seconds: float) -> None:
+    """End this process after some seconds, whatever hangs: a thread may wait for a storage that never answers.
+
+    Nothing is lost by that: what is not in the ledger is scored again.
+    """
+
+    def end() -> None:
+        log.error("the host does not end by itself within %g s and is ended", seconds)
+        logging.shutdown()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _warm_up(folder: HostFolder, slots: Slots) -> None:
+    """Load the deployment of the first job in the inbox; whatever fails here is reported when its chunk runs."""
+    for job in folder.inbox():
+        record = JobFolder(folder.storage, job).definition()
+        if record is None:
+            continue
+        with contextlib.suppress(DaskBatchError, OSError):
+            definition = JobDefinition.from_stored(record)
+            slots.prepare(Loadable(definition.deployment, definition.settings), job, "")
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

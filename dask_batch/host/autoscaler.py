@@ -1,0 +1,122 @@
+"""How many instances a compute should have, and making it so.
+
+Dask's own `Adaptive` knows only submitted tasks, and a coordinator submits few at a time: it would ask for too little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dask_batch.compute.base import Instance, Provider
+
+__all__ = ["Autoscaler", "Demand", "to_release", "wanted_instances"]
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one job could use.
+
+    Parameters
+    ----------
+    instances : int
+        The job's ``instance_count``.
+    chunks : int
+        Chunks it still has, those in hand included.
+    """
+
+    instances: int
+    chunks: int
+
+
+def wanted_instances(demands: Iterable[Demand], *, slots: int, minimum: int, maximum: int) -> int:
+    """Return how many instances a compute should have.
+
+    Parameters
+    ----------
+    demands : iterable of Demand
+        One per live job.
+    slots : int
+        Slots of one instance.
+    minimum, maximum : int
+        The compute's bounds.
+
+    Examples
+    --------
+    >>> wanted_instances([Demand(4, 100), Demand(2, 1)], slots=8, minimum=0, maximum=50)
+    5
+    """
+    needed = sum(min(demand.instances, -(-demand.chunks // slots)) for demand in demands)
+    return max(minimum, min(needed, maximum))
+
+
+def to_release(
+    instances: Sequence[Instance], busy: frozenset[str], wanted: int, *, idle_s: float, idle_limit_s: float
+) -> list[str]:
+    """Return the instances to let go: idle ones beyond what is wanted, once nothing wanted them for long enough.
+
+    Parameters
+    ----------
+    instances : sequence of Instance
+        Those there.
+    busy : frozenset of str
+        Ids of those that run a chunk.
+    wanted : int
+        How many there should be.
+    idle_s, idle_limit_s : float
+        For how long more have been there than wanted, and how long that is allowed.
+    """
+    surplus = len(instances) - wanted
+    if surplus <= 0 or idle_s < idle_limit_s:
+        return []
+    idle = [instance.id for instance in instances if instance.id not in busy]
+    return idle[len(idle) - min(surplus, len(idle)) :]
+
+
+class Autoscaler:
+    """Compares what is wanted with what is there, once a tick, and tells the provider.
+
+    Parameters
+    ----------
+    provider : Provider
+        Gives and takes instances.
+    slots : int
+        Slots of one instance.
+    minimum, maximum : int
+        The compute's bounds.
+    idle_limit_s : float
+        ``idle_time_before_scale_down``.
+    """
+
+    def __init__(self, provider: Provider, *, slots: int, minimum: int, maximum: int, idle_limit_s: float) -> None:
+        self.provider = provider
+        self.slots = slots
+        self.minimum = minimum
+        self.maximum = maximum
+        self.idle_limit_s = idle_limit_s
+        self.instances: list[Instance] = []
+        self._needed_at: float | None = None
+
+    async def tick(self, demands: Sequence[Demand], busy: frozenset[str], now: float) -> None:
+        """Ask for what lacks, release what has idled out, and note what is there."""
+        wanted = wanted_instances(demands, slots=self.slots, minimum=self.minimum, maximum=self.maximum)
+        self.instances = await self.provider.instances()
+        if wanted > len(self.instances):
+            await self.provider.request(wanted - len(self.instances))
+            self.instances = await self.provider.instances()
+        if self._needed_at is None or wanted >= len(self.instances):
+            self._needed_at = now
+        idle_s = now - self._needed_at
+        if over := to_release(self.instances, busy, wanted, idle_s=idle_s, idle_limit_s=self.idle_limit_s):
+            await self.provider.release(over)
+            self.instances = await self.provider.instances()
+
+    @property
+    def running_slots(self) -> int:
+        """Slots of the instances that run."""
+        return sum(instance.slots for instance in self.instances if instance.state == "running")
+
+    @property
+    def why(self) -> str:
+        """Why instances are pending, in the cluster's own words."""
+        return "; ".join(sorted({instance.why for instance in self.instances if instance.why}))

@@ -1,0 +1,107 @@
+"""The Dask scheduler and client inside a host: chunks go in, small records come out."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import dask
+from distributed import Client, Scheduler
+from distributed.client import Future
+from distributed.comm import CommClosedError
+from distributed.scheduler import KilledWorker
+from distributed.utils import CancelledError
+
+from dask_batch import settings
+from dask_batch.compute.worker import cancel_gate, score_chunk
+from dask_batch.host.executor import InstanceLost
+
+__all__ = ["Cluster"]
+
+# Retries are decided by the coordinator. No more chunks are in flight than slots, so whatever a lost instance had been
+# given, it was running, and the coordinator hears of each: Dask runs nothing again by itself.
+_CONFIG: dict[str, Any] = {
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.worker-ttl": None,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.tick.limit": "60s",
+    "distributed.comm.retry.count": 3,
+}
+
+
+class Cluster:
+    """A Dask scheduler and client in this process.
+
+    Parameters
+    ----------
+    protocol : str
+        ``"inproc://"`` for workers in this process.
+    """
+
+    def __init__(self, protocol: str = "inproc://") -> None:
+        self._protocol = protocol
+        self._count = itertools.count()
+
+    async def __aenter__(self) -> Cluster:
+        logging.getLogger("distributed").setLevel(logging.WARNING)
+        dask.config.set(_CONFIG | {"temporary-directory": str(settings.scratch_folder() / "dask")})
+        self.scheduler = await Scheduler(protocol=self._protocol, dashboard=False, dashboard_address="127.0.0.1:0")
+        self._client = await Client(self.scheduler.address, asynchronous=True, set_as_default=False)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+        await self.scheduler.close()
+
+    async def score(self, task: dict[str, Any]) -> dict[str, Any]:
+        """Score one chunk somewhere and return the outcome of `Slots.score`; raises InstanceLost."""
+        outcome: dict[str, Any] = await self.run(score_chunk, task)
+        return outcome
+
+    async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a function in a thread of some instance and return what it returns.
+
+        Raises
+        ------
+        InstanceLost
+            The instance went away meanwhile.
+        """
+        # Tuple keys share one task group, so that Dask queues on the scheduler what has no slot yet.
+        key = ("dask-batch", next(self._count))
+        future: Future = self._client.submit(function, *arguments, key=key, pure=False, retries=0)
+        try:
+            return await future
+        except (KilledWorker, CancelledError, asyncio.CancelledError, CommClosedError) as error:
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise InstanceLost(str(error)) from error
+        finally:
+            future.release()
+
+    @property
+    def width(self) -> int:
+        """Functions that can run at once."""
+        return max(1, sum(int(worker.nthreads) for worker in self.scheduler.workers.values()))
+
+    async def cancel(self, gate: str) -> None:
+        """Kill whatever works behind a gate, on all instances."""
+        await self._client.run(cancel_gate, gate, on_error="ignore")
+
+    def busy_instances(self) -> frozenset[str]:
+        """Return the names of the instances that run something."""
+        return frozenset(str(worker.name) for worker in self.scheduler.workers.values() if worker.processing)

@@ -1,0 +1,60 @@
+"""Runs of a job: what each changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from dask_batch.jobfolder.folder import JobFolder, now
+from dask_batch.specs.scoring_settings import ScoringSettings
+
+__all__ = ["open_run", "retries_failed", "run_settings"]
+
+
+def open_run(
+    folder: JobFolder,
+    number: int,
+    who: str,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    retry: Literal["all", "failed"] = "all",
+) -> bool:
+    """Open run `number` of a job; return False if it is open already.
+
+    Parameters
+    ----------
+    folder : JobFolder
+        The job.
+    number : int
+        The run: 1, or one more than the last.
+    who : str
+        Who opens it.
+    overrides : mapping, optional
+        Settings that this run and later ones change.
+    retry : str
+        ``"all"``: score what no run has scored. ``"failed"``: also score again what failed in earlier runs.
+    """
+    request = {"run": number, "overrides": dict(overrides or {}), "retry": retry, "by": who, "at": now()}
+    return folder.open_run(number, request)
+
+
+def retries_failed(folder: JobFolder, number: int) -> bool:
+    """Return whether a run scores failed items of earlier runs again."""
+    return bool(folder.run(number).get("retry") == "failed")
+
+
+def run_settings(folder: JobFolder, number: int, settings: ScoringSettings) -> ScoringSettings:
+    """Return the settings of a job's run.
+
+    Parameters
+    ----------
+    folder : JobFolder
+        The job.
+    number : int
+        The run.
+    settings : ScoringSettings
+        Those of the first run; each later run keeps what the runs before it changed.
+    """
+    for run in range(2, number + 1):
+        settings = settings.with_overrides(**folder.run(run).get("overrides", {}))
+    return settings

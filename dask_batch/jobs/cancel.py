@@ -1,0 +1,93 @@
+"""Canceling: a request that the host answers, or, where no host lives, the decision itself."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from dask_batch.errors import Refused, WaitTimeout
+from dask_batch.hostfolder import HostFolder
+from dask_batch.jobfolder.chunks import Counts
+from dask_batch.jobfolder.folder import JobFolder, now
+from dask_batch.jobfolder.ledger import entries_of_run, latest_adoption
+from dask_batch.jobfolder.status import write_event
+from dask_batch.jobs.launch import look
+from dask_batch.jobs.reading import current_run
+
+__all__ = ["cancel_job", "canceled_decision"]
+
+_POLL_S = 0.1
+
+
+def cancel_job(folder: JobFolder, host: HostFolder, who: str, timeout_s: float) -> None:
+    """Cancel the current run of a job; when this returns, it is decided as canceled.
+
+    Parameters
+    ----------
+    folder : JobFolder
+        The job.
+    host : HostFolder
+        The meeting place with its host.
+    who : str
+        Who cancels.
+    timeout_s : float
+        How long a living host has to decide.
+
+    Raises
+    ------
+    Refused
+        The run was decided otherwise before: it is too late.
+    WaitTimeout
+        The host lives and has not decided in time; the request stands.
+    """
+    run = current_run(folder)
+    _check_open(folder, run)
+    folder.request_cancel(run, who)
+    deadline = time.monotonic() + timeout_s
+    while folder.decision(run) is None:
+        if not look(host).alive:
+            # Nobody is there to answer. Should a host come up now, it competes for the same name.
+            if folder.decide(run, canceled_decision(folder, run, who)):
+                write_event(folder, "state", finish="Canceled", reason=f"canceled by {who}, no host was alive")
+                host.remove(folder.job)
+            continue
+        if time.monotonic() > deadline:
+            raise WaitTimeout(
+                f"job {folder.job!r}: its host has not answered the request to cancel within {timeout_s:g} s; "
+                "the request stands, look at status again"
+            )
+        time.sleep(_POLL_S)
+    _check_canceled(folder, run)
+
+
+def canceled_decision(folder: JobFolder, run: int, who: str) -> dict[str, Any]:
+    """Return the decision that a run is canceled, with the entries that count at this moment."""
+    epoch = latest_adoption(folder)
+    entries = entries_of_run(folder, run)
+    counts = sum((entry.counts for entry in entries), Counts())
+    return {
+        "format": 1,
+        "run": run,
+        "outcome": "Canceled",
+        "reason": {"type": "Canceled", "message": f"canceled by {who}"},
+        "counts": counts.to_json(),
+        "entries": [entry.to_json() for entry in entries],
+        "epoch": epoch,
+        "by": who,
+        "at": now(),
+    }
+
+
+def _check_open(folder: JobFolder, run: int) -> None:
+    decision = folder.decision(run)
+    if decision is not None:
+        raise Refused(f"job {folder.job!r} cannot be canceled: too late, it is decided as {decision['outcome']}")
+
+
+def _check_canceled(folder: JobFolder, run: int) -> None:
+    decision = folder.decision(run) or {}
+    if decision.get("outcome") != "Canceled":
+        raise Refused(
+            f"job {folder.job!r} was not canceled: too late, it was decided as {decision.get('outcome')} "
+            "while the request was on its way"
+        )

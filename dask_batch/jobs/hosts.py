@@ -1,0 +1,130 @@
+"""The host of a compute from outside: whether it lives and what it does, starting it, stopping it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dask_batch import settings
+from dask_batch.errors import Refused, WaitTimeout
+from dask_batch.hostfolder import HostFolder, ProcessId
+from dask_batch.jobs.launch import ensure_host, host_log, look
+from dask_batch.specs.compute import LocalCompute
+from dask_batch.storage import Storage
+
+__all__ = ["HostState", "host_state", "start_host", "stop_host"]
+
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """What can be seen of a host.
+
+    Parameters
+    ----------
+    compute, owner : str
+        Which host, whose.
+    state : str
+        ``"running"``, ``"draining"``, ``"launching"`` or ``"absent"``.
+    alive : bool
+        Whether it runs.
+    epoch : int
+        The number of its life; 0 if there never was one.
+    instances, pending : int
+        Instances it has, and waits for, as its last heartbeat says.
+    jobs : tuple of str
+        Jobs in its inbox: those that have not ended, and perhaps some that just did.
+    process : dict, optional
+        Machine, number and start of its process, while it runs.
+    log : str
+        Path of its newest log; empty if there is none here.
+    """
+
+    compute: str
+    owner: str
+    state: Literal["running", "draining", "launching", "absent"]
+    alive: bool
+    epoch: int
+    instances: int
+    pending: int
+    jobs: tuple[str, ...]
+    process: dict[str, Any] | None
+    log: str
+
+
+def host_state(storage: Storage, compute: str) -> HostState:
+    """Return what can be seen of the caller's host of a compute."""
+    folder = HostFolder(storage, compute, settings.user())
+    view = look(folder)
+    alive = view.alive
+    beat = (folder.heartbeat(view.epoch) or {}) if alive else {}
+    return HostState(
+        compute=compute,
+        owner=folder.user,
+        state=view.state,
+        alive=alive,
+        epoch=view.epoch,
+        instances=beat.get("instances", 0),
+        pending=beat.get("pending", 0),
+        jobs=tuple(folder.inbox()),
+        process=_process(folder, view.epoch) if alive else None,
+        log=host_log(folder, 1)[0],
+    )
+
+
+def start_host(storage: Storage, compute: LocalCompute) -> None:
+    """Start the caller's host of a compute unless one lives, and return at once.
+
+    Raises
+    ------
+    HostFailed
+        The process could not be started.
+    """
+    ensure_host(storage, compute, settings.user())
+
+
+def stop_host(storage: Storage, compute: str, timeout_s: float = 60.0) -> None:
+    """Ask the caller's host of a compute to end, and wait until it has; what runs is committed first.
+
+    Raises
+    ------
+    Refused
+        The host runs on another machine.
+    WaitTimeout
+        It has not ended in time; the request stands.
+    """
+    folder = HostFolder(storage, compute, settings.user())
+    deadline = time.monotonic() + timeout_s
+    asked = 0
+    while (view := look(folder)).state != "absent":
+        if view.state == "running" and asked != view.epoch:
+            _ask_to_end(folder, view.epoch)
+            asked = view.epoch
+        if time.monotonic() > deadline:
+            raise WaitTimeout(
+                f"the host of compute {compute!r} has not ended within {timeout_s:g} s; "
+                "it ends once the chunks in flight are committed, or see its log"
+            )
+        time.sleep(_POLL_S)
+
+
+def _ask_to_end(folder: HostFolder, epoch: int) -> None:
+    record = _process(folder, epoch)
+    process = ProcessId.from_json(record) if record else None
+    if process is None or not process.here():
+        machine = process.machine.partition("/")[0] if process else "an unknown machine"
+        raise Refused(f"the host of compute {folder.compute!r} runs on {machine}; stop it there")
+    with contextlib.suppress(ProcessLookupError):
+        if process.alive():
+            os.kill(process.pid, signal.SIGTERM)
+
+
+def _process(folder: HostFolder, epoch: int) -> dict[str, Any] | None:
+    record = folder.heartbeat(epoch) or folder.epoch_record(epoch) or {}
+    process: dict[str, Any] | None = record.get("process")
+    return process

@@ -1,0 +1,209 @@
+"""Finding the host of a compute, and starting one where none lives.
+
+Whoever wants a host claims the next launch of the next epoch (create-if-absent) and starts a detached process. While
+that process starts, nobody else starts one; and should two start after all, only one of them can become the epoch.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from dask_batch import settings
+from dask_batch.errors import HostFailed
+from dask_batch.hostfolder import HostFolder, ProcessId
+from dask_batch.jobfolder.folder import now
+from dask_batch.specs.compute import LocalCompute
+from dask_batch.storage import Storage, join
+
+__all__ = ["STALE_S", "HostView", "ensure_host", "host_log", "look"]
+
+STALE_S = 20.0
+"""A host whose last heartbeat is older than this is taken for gone."""
+
+_CLAIM_S = 30.0  # for the launcher, between claiming a launch and noting its process
+_START_S = 120.0  # for the process, between its start and its epoch
+_DRAINING_S = 30.0
+_POLL_S = 0.1
+_ROUNDS = 10
+_LOG_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """What can be seen of a compute's host.
+
+    Parameters
+    ----------
+    state : str
+        ``"running"``: it lives. ``"draining"``: it lives, takes nothing more up and ends within seconds.
+        ``"launching"``: its process was started and has not begun its epoch. ``"absent"``: none of that.
+    epoch : int
+        The highest epoch that began, 0 if none did.
+    attempts : int
+        How many launches of the next epoch were claimed.
+    """
+
+    state: Literal["running", "draining", "launching", "absent"]
+    epoch: int
+    attempts: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether it lives, even if it is about to end."""
+        return self.state in ("running", "draining")
+
+
+def look(folder: HostFolder) -> HostView:
+    """Return what can be seen of a host, without changing anything."""
+    epoch = folder.epoch()
+    if epoch and (lives := _lives(folder, epoch)):
+        return HostView(lives, epoch, 0)
+    attempts = folder.launches(epoch + 1)
+    pending = attempts > 0 and _pending(folder, epoch + 1, attempts)
+    return HostView("launching" if pending else "absent", epoch, attempts)
+
+
+def ensure_host(storage: Storage, compute: LocalCompute, user: str) -> HostView:
+    """Start the host of a compute unless one lives or is being started; return at once.
+
+    Where one is about to end, its end is waited for, some seconds: it would not see what was posted meanwhile.
+
+    Parameters
+    ----------
+    storage : Storage
+        The storage of the workspace.
+    compute : LocalCompute
+        The compute whose host is wanted.
+    user : str
+        Whose host; it must be the one who calls.
+
+    Returns
+    -------
+    HostView
+        ``state`` is ``"running"`` or ``"launching"``.
+
+    Raises
+    ------
+    HostFailed
+        The process could not be started.
+    """
+    folder = HostFolder(storage, compute.name, user)
+    for _ in range(_ROUNDS):
+        view = _look_past_draining(folder)
+        if view.state != "absent":
+            return view
+        epoch, attempt = view.epoch + 1, view.attempts + 1
+        record = {"compute": compute.to_stored(), "by": ProcessId.of().to_json(), "at": now()}
+        if folder.begin_launch(epoch, attempt, record):
+            pid = _start(folder, epoch, attempt)
+            folder.note_launch(
+                epoch, attempt, record | {"process": _identify(pid), "log": _log_path(folder, epoch, attempt)}
+            )
+            return HostView("launching", view.epoch, attempt)
+    raise HostFailed(
+        f"compute {compute.name!r}: others keep starting its host and none stays; look at {host_log(folder)[0]!r}"
+    )
+
+
+def _look_past_draining(folder: HostFolder) -> HostView:
+    deadline = time.monotonic() + _DRAINING_S
+    while (view := look(folder)).state == "draining" and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return view
+
+
+def host_log(folder: HostFolder, lines: int = 30) -> tuple[str, str]:
+    """Return the path of the newest log of a host, and its last lines; two empty strings if there is none."""
+    epoch = folder.epoch()
+    for number in (epoch + 1, epoch):
+        attempt = folder.launches(number)
+        record = folder.launch(number, attempt) if attempt else None
+        path = (record or {}).get("log") or _log_path(folder, number, max(attempt, 1))
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                file.seek(max(0, os.path.getsize(path) - _LOG_BYTES))
+                text = file.read().decode(errors="replace")
+            return path, "\n".join(text.strip().splitlines()[-lines:])
+    return "", ""
+
+
+def _lives(folder: HostFolder, epoch: int) -> Literal["running", "draining"] | None:
+    """Return how the host of an epoch lives, if it beats and its process is not known to be dead."""
+    name = folder.path(f"e{epoch}-heartbeat.json")
+    record = folder.storage.find_json(name)
+    if record is None:
+        # It has begun its epoch and not yet beaten.
+        name = folder.path(f"e{epoch}.json")
+        record = folder.storage.find_json(name)
+    if record is None or record.get("state") == "stopping" or not _fresh(folder, name, record, STALE_S):
+        return None
+    return "draining" if record.get("state") == "draining" else "running"
+
+
+def _pending(folder: HostFolder, epoch: int, attempt: int) -> bool:
+    record = folder.launch(epoch, attempt)
+    if record is None:
+        return False
+    name = folder.path(f"launch-{epoch}-{attempt}.json")
+    if "process" in record:
+        return _fresh(folder, name, record, _START_S)
+    return _fresh(folder, name, record | {"process": record["by"]}, _CLAIM_S)
+
+
+def _fresh(folder: HostFolder, name: str, record: dict[str, Any], limit_s: float) -> bool:
+    """Return whether the process of a record lives, as far as can be told, and the record is not too old."""
+    process = ProcessId.from_json(record["process"]) if record.get("process") else None
+    if process is not None and process.here():
+        if not process.alive():
+            return False
+        if record.get("at"):  # written on this machine, so by this clock
+            return (datetime.now(UTC) - datetime.fromisoformat(record["at"])).total_seconds() < limit_s
+    try:
+        return folder.age_s(name) < limit_s
+    except FileNotFoundError:
+        return False
+
+
+def _start(folder: HostFolder, epoch: int, attempt: int) -> int:
+    """Start a host process that outlives this one, and return its process id."""
+    log = _log_path(folder, epoch, attempt)
+    command = [sys.executable, "-m", "dask_batch.host", "--root", folder.storage.root, "--compute", folder.compute]
+    command += ["--user", folder.user, "--epoch", str(epoch), "--attempt", str(attempt)]
+    os.makedirs(os.path.dirname(log), mode=0o700, exist_ok=True)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", start_new_session=True
+        )
+    except OSError as error:
+        raise HostFailed(f"the host of compute {folder.compute!r} could not be started: {error}") from error
+    finally:
+        os.close(output)
+    # Somebody has to take note of its end, or it would stay in the process table as long as this process lives.
+    threading.Thread(target=process.wait, name=f"host-{process.pid}", daemon=True).start()
+    return process.pid
+
+
+def _identify(pid: int) -> dict[str, Any]:
+    import psutil
+
+    try:
+        return ProcessId.of(pid).to_json()
+    except psutil.NoSuchProcess:  # it has ended already
+        return ProcessId(ProcessId.of().machine, pid, 0.0).to_json()
+
+
+def _log_path(folder: HostFolder, epoch: int, attempt: int) -> str:
+    name = f"host-{epoch}-{attempt}.log"
+    if folder.storage.is_local:
+        return folder.storage.url(folder.path(name))
+    safe = "".join(c if c.isalnum() else "_" for c in folder.storage.root)
+    return join(str(Path(settings.scratch_folder()) / "hosts" / safe), folder.compute, folder.user, name)

@@ -1,0 +1,72 @@
+"""A job whose host has trouble: nothing is missing in silence, nothing is blamed that is innocent."""
+
+from __future__ import annotations
+
+import pytest
+
+from dask_batch.errors import InternalError
+from dask_batch.host.collected import CollectedNames
+from dask_batch.host.deciding import decide
+from dask_batch.jobfolder.chunks import Chunk, Counts
+from dask_batch.jobfolder.ledger import Entry, Ledger
+
+DIES_ONCE = """
+    import os, shutil
+
+    def init(): pass
+
+    def run(mini_batch):
+        numbers = [int(open(path).read()) for path in mini_batch]
+        if 3 in numbers and not os.path.exists("{mark}"):
+            open("{mark}", "w").close()
+            shutil.rmtree("{events}", ignore_errors=True)
+            open("{events}", "w").close()
+            os._exit(3)
+        return numbers
+"""
+
+
+def test_what_is_for_people_only_costs_no_row_where_it_cannot_be_written(script_job, tmp_path):
+    events = tmp_path / "workspace/jobs/job-1/events"
+    script = DIES_ONCE.format(mark=tmp_path / "mark", events=events)
+    job = script_job(script, 12, mini_batch_size=2, max_retries=2)
+    job.run(slots=2)
+    assert events.is_file(), "events cannot be written since the process died"
+    assert job.decision["outcome"] == "Completed"
+    assert job.rows()["prediction"].tolist() == list(range(12))
+
+
+def test_a_run_is_not_completed_while_something_of_its_plan_is_in_no_entry(script_job):
+    job = script_job("def init(): pass\ndef run(files): return files\n", 4)
+    ledger = Ledger(job.folder, 1)
+    ledger.adopt()
+    ledger.append([Entry(Chunk(0, 2), Counts(items=2, succeeded=2)), Entry(Chunk(3, 4), Counts(items=1, succeeded=1))])
+    with pytest.raises(InternalError, match="mini-batch 2 is in no entry of the ledger"):
+        decide(job.folder, 1, 1, "Completed", None, mini_batches=4)
+    assert job.folder.decision(1) is None
+    ledger.append([Entry(Chunk(2, 4), Counts(items=2, succeeded=2))])
+    with pytest.raises(InternalError, match="overlap"):
+        decide(job.folder, 1, 1, "Completed", None, mini_batches=4)
+
+
+def test_a_cancel_that_comes_while_a_run_is_decided_is_in_time(script_job):
+    job = script_job("def init(): pass\ndef run(files): return files\n", 4)
+    Ledger(job.folder, 1).adopt()
+    job.folder.request_cancel(1, "tester")
+    decision = decide(job.folder, 1, 1, "Completed", None, mini_batches=0)
+    assert (decision["outcome"], decision["reason"]["message"]) == ("Canceled", "canceled by tester")
+
+
+def test_two_parts_of_one_mini_batch_that_leave_the_same_file_are_in_conflict(script_job):
+    job = script_job("def init(): pass\ndef run(files): return files\n", 4)
+    folder = job.folder
+
+    def entry(name, items):
+        folder.storage.put_json(folder.path("reports", f"{name}.json"), {"files": [[0, "scores.txt"]]})
+        return Entry(Chunk(0, 1, items), Counts(collected=1), report=f"reports/{name}.json")
+
+    names = CollectedNames(folder)
+    names.add([entry("one", (0, 3))])
+    assert names.conflicts(entry("again", (0, 3))) == {}
+    conflict = names.conflicts(entry("other", (3, None)))[0]
+    assert "two parts of mini-batch 0 wrote 'scores.txt'" in conflict["message"]

@@ -6,11 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from dask_batch.errors import (
-    DaskBatchError,
-    NotFound,
-    Refused,
-)
+from dask_batch.errors import CatalogError, DaskBatchError, NotFound, Refused
 from dask_batch.jobfolder.states import State
 from dask_batch.jobfolder.status import read_events
 from dask_batch.jobs.cancel import cancel_job
@@ -129,12 +125,8 @@ class Job:
 
     def peek(self) -> JobStatus:
         """Return where the job stands, as `status` does, without taking it up again if it is interrupted."""
-        # Whoever reads that a job has ended leaves that in the catalog, for lists.
         status = read_job_status(self.folder, self.host)
-        said = str(status) if status.terminal else ""
-        if self._told != said and (said or self._told):
-            self.context.catalog.set_job_state(self.name, said or None)
-        self._told = said
+        self._tell(str(status) if status.terminal else "")
         return status
 
     @property
@@ -393,6 +385,16 @@ class Job:
             self.context.catalog.delete_job(self.name)
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _tell(self, said: str) -> None:
+        """Leave in the catalog how the job has ended, for lists; where that cannot be, whoever looks next does it."""
+        if self._told != said and (said or self._told):
+            # The truth is in the job's folder, which can be read without the catalog.
+            try:
+                self.context.catalog.set_job_state(self.name, said or None)
+            except CatalogError:
+                return
+        self._told = said
 
     def _explain(self, *, retry: bool) -> Explanation:
         from dask_batch.jobs.explaining import explain

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from dask_batch.errors import CatalogError, DaskBatchError, NotFound, Refused
+from dask_batch.errors import CatalogError, NotFound
 from dask_batch.jobfolder.states import State
 from dask_batch.jobfolder.status import read_events
 from dask_batch.jobs.cancel import cancel_job
@@ -366,23 +365,19 @@ class Job:
     def delete(self) -> None:
         """Delete the job: its folder, outputs in it included, and its place in the catalog.
 
-        Outputs that the invocation put elsewhere stay.
+        Outputs that the invocation put elsewhere stay. Where this is interrupted the job is gone all the same, and what
+        is left of it can be deleted again.
 
         Raises
         ------
         Refused
             The job has not ended; cancel it first.
+        NotFound
+            It is deleted already.
         """
-        status = self.peek()
-        if not status.terminal:
-            raise Refused(f"job {self.name!r} is {status}; cancel() it before delete()")
-        if status.state is not State.COMPLETED:
-            # A place without outputs is free for others; nothing is lost where that cannot be said.
-            with contextlib.suppress(DaskBatchError, OSError):
-                release_output(self.definition.output.url, self.name)
-        self.context.storage.remove(self.folder.name)
-        with contextlib.suppress(NotFound):
-            self.context.catalog.delete_job(self.name)
+        from dask_batch.jobs.deleting import delete_job
+
+        delete_job(self)
 
     # -- inside --------------------------------------------------------------------------------------------------
 

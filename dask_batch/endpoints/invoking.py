@@ -21,6 +21,7 @@ from dask_batch.errors import AlreadyExists, InvalidDefinition, NotFound
 from dask_batch.jobfolder.folder import now
 from dask_batch.jobfolder.runs import open_run
 from dask_batch.jobs.context import Context
+from dask_batch.jobs.deleting import half_deleted
 from dask_batch.jobs.job import Job
 from dask_batch.jobs.launch import ensure_host
 from dask_batch.outputs.claim import claim_output
@@ -146,6 +147,15 @@ def _check_free(context: Context, name: str) -> None:
         raise AlreadyExists(f"there is a job {name!r} already; choose another job_name=, or leave it out")
 
 
+def _check_clear(context: Context, name: str) -> None:
+    """Make sure that the job will not take for its own what is left of a deleted one of the same name."""
+    if half_deleted(context, name):
+        raise AlreadyExists(
+            f"something is left of a job {name!r} that was deleted; remove it with ws.jobs.delete({name!r}), "
+            "then invoke again"
+        )
+
+
 def _take_name(context: Context, definition: JobDefinition) -> bool:
     """Write the catalog's row; return False if another job has the same idempotency key."""
     try:
@@ -180,6 +190,7 @@ def _tags(tags: Mapping[str, str] | None) -> dict[str, str]:
 def _create(context: Context, definition: JobDefinition, *, taken: bool) -> None:
     """Claim the output place and write ``job.json``."""
     try:
+        _check_clear(context, definition.name)
         claim_output(definition.output.url, definition.name, definition.output.overwrite)
     except BaseException:
         if taken:

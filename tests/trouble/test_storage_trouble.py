@@ -84,10 +84,30 @@ def test_a_job_does_not_care_for_a_catalog_that_is_away(make_endpoint, inputs, h
         path.rename(aside)
     hold.unlink()
     eventually(lambda: job.folder.closed(1), "the job is completed", 60)
+    assert job.wait(10, show=False).status == "Completed"
+    assert names(job) == WHOLE
     for path, aside in away:
         aside.rename(path)
     assert job.wait(10, show=False).status == "Completed"
     assert names(job) == WHOLE
+
+
+def test_jobs_that_have_ended_are_read_beside_a_catalog_that_is_read_only(
+    disk, make_endpoint, inputs, hold, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DASK_BATCH_CATALOG", f"sqlite:///{disk.path}/catalog.sqlite")
+    ws, endpoint = make_endpoint(tmp_path / "workspace")
+    hold.touch()
+    job = endpoint.invoke(inputs)
+    disk.allow(writing=False)
+    hold.unlink()
+    assert job.wait(60, show=False).status == "Completed"
+    assert names(job) == WHOLE
+    assert [job.name for job in ws.jobs.list()] == [job.name]
+    assert ws.jobs.list(status="Completed") == [], "that could not be noted"
+    disk.allow(writing=True)
+    assert job.peek() == "Completed"
+    assert [job.name for job in ws.jobs.list(status="Completed")] == [job.name]
 
 
 def test_power_that_was_lost_leaves_temporary_files_that_nobody_reads(make_endpoint, inputs, tmp_path):

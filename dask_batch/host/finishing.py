@@ -44,6 +44,7 @@ async def finish(
     reporter : Reporter
         The job's status.
     """
+    await asyncio.to_thread(folder.check)
     number, outcome = int(decision["run"]), State(decision["outcome"])
     reason = decision.get("reason")
     reporter.update(counts=Counts.from_json(decision["counts"]), why="")

@@ -126,8 +126,10 @@ def finalize(folder: JobFolder, decision: dict[str, Any]) -> dict[str, Any]:
 def finished(folder: JobFolder, run: int) -> dict[str, Any] | None:
     """Return what `finalize` returns if the outputs of this run are in place already, else None.
 
-    They may have been replaced since, by those of a later run: then the note that this run was closed says so.
+    They may have been replaced since, by those of a later run: then the note that this run was closed says so. Raises
+    JobGone where the job was deleted since.
     """
+    folder.check()
     closed = folder.closed(run)
     if closed is not None and closed["outcome"] == "Completed":
         return {name: closed[name] for name in ("outputs", "rows", "bytes", "collected")}

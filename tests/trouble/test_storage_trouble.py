@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 import psutil
@@ -50,6 +51,15 @@ def test_an_output_place_that_is_full_when_the_outputs_are_written(disk, make_en
     assert not (out / "_SUCCESS").exists()
     assert not (out / "predictions.csv").exists()
     assert len(job.results(partial=True)) == 24
+    calls = (tmp_path / "calls").read_text()
+    for _ in range(2):
+        with pytest.raises(JobFailed, match="No space left"):
+            job.resume().wait(90, show=False)
+        assert os.listdir(out) == ["_owner.json"], "what did not fit takes no room"
+    disk.grow()
+    assert job.resume().wait(90, show=False).status == "Completed"
+    assert names(job) == WHOLE
+    assert (tmp_path / "calls").read_text() == calls, "outputs are written without scoring again"
 
 
 def test_an_output_place_that_becomes_read_only_and_writable_again(

@@ -17,14 +17,15 @@ from dask_batch.endpoints.computes import Computes
 from dask_batch.endpoints.deployment import Deployment
 from dask_batch.endpoints.inputs import resolve_inputs
 from dask_batch.endpoints.overrides import apply_overrides, check_params
-from dask_batch.errors import AlreadyExists, InvalidDefinition, NotFound
+from dask_batch.errors import AlreadyExists, DaskBatchError, InvalidDefinition
 from dask_batch.jobfolder.folder import now
 from dask_batch.jobfolder.runs import open_run
+from dask_batch.jobs.claiming import take_place
 from dask_batch.jobs.context import Context
 from dask_batch.jobs.deleting import half_deleted
 from dask_batch.jobs.job import Job
 from dask_batch.jobs.launch import ensure_host
-from dask_batch.outputs.claim import claim_output
+from dask_batch.outputs.claim import release_output
 from dask_batch.specs.job import JobDefinition, OutputTarget
 from dask_batch.specs.names import check_name
 from dask_batch.storage import is_local, local_path
@@ -191,13 +192,22 @@ def _create(context: Context, definition: JobDefinition, *, taken: bool) -> None
     """Claim the output place and write ``job.json``."""
     try:
         _check_clear(context, definition.name)
-        claim_output(definition.output.url, definition.name, definition.output.overwrite)
+        take_place(context, definition, new=taken)
+        context.job_folder(definition.name).create(definition.to_stored())
     except BaseException:
         if taken:
-            with contextlib.suppress(NotFound):
-                context.catalog.delete_job(definition.name)
+            _take_back(context, definition)
         raise
-    context.job_folder(definition.name).create(definition.to_stored())
+
+
+def _take_back(context: Context, definition: JobDefinition) -> None:
+    """Undo what was done for a job that does not come to exist; where the place stays claimed, that claim lapses."""
+    # Of a storage or catalog that is away nothing is known, and whoever invokes is told already.
+    with contextlib.suppress(DaskBatchError, OSError):
+        if context.job_folder(definition.name).definition() is None:
+            with contextlib.suppress(Exception):  # of any type, where the place cannot be
+                release_output(definition.output.url, definition.name)
+            context.catalog.delete_job(definition.name)
 
 
 def _set_off(context: Context, name: str) -> Job:

@@ -147,9 +147,11 @@ def finished(folder: JobFolder, run: int) -> dict[str, Any] | None:
         if closed["outcome"] != "Completed":
             raise Refused(f"run {run} of job {folder.job!r} was closed as failed; job.resume() writes its outputs")
         return {name: closed[name] for name in ("outputs", "rows", "bytes", "collected")}
-    url = str(_definition(folder)["output"]["url"])
+    definition = _definition(folder)
+    url = str(definition["output"]["url"])
     record = marker(Storage(url))
-    if record.get("job") != folder.job or record.get("run") != run:
+    # A job that was deleted may have had the same name, and have left its outputs there.
+    if [record.get(name) for name in ("job", "created", "run")] != [folder.job, definition.get("created"), run]:
         return None
     return _summary(url, record["rows"], record["bytes"], record["collected"])
 
@@ -259,6 +261,7 @@ def assemble(folder: JobFolder, work: Finalizing, results: Sequence[dict[str, An
     record = {
         "format": 1,
         "job": folder.job,
+        "created": _definition(folder).get("created"),
         "run": work.run,
         "rows": rows,
         "bytes": size,

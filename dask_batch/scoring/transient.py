@@ -31,7 +31,6 @@ _STORAGE_ERRNOS = {
     errno.ENODEV,
     errno.ENOSPC,
     errno.ENXIO,
-    errno.EREMOTEIO,
     errno.EROFS,
     errno.ESTALE,
 }

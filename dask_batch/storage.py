@@ -29,6 +29,7 @@ from dask_batch.scoring.files import is_local, local_path, locate
 from dask_batch.scoring.transient import is_transient
 
 __all__ = [
+    "TEMPORARY",
     "Storage",
     "is_local",
     "is_transient",
@@ -41,7 +42,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_TEMPORARY = ".tmp-"
+TEMPORARY = ".tmp-"
 
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "az": "azure"}
@@ -176,14 +177,14 @@ class Storage:
                 ]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(name for name in found if name and not name.startswith(_TEMPORARY))
+        return sorted(name for name in found if name and not name.startswith(TEMPORARY))
 
     def unfinished(self, folder: str) -> tuple[str, ...]:
         """Return the names of temporary files in `folder`: of writers at work, and of those that died over it."""
         if not self.is_local:
             return ()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            return tuple(name for name in os.listdir(self._path(folder)) if name.startswith(_TEMPORARY))
+            return tuple(name for name in os.listdir(self._path(folder)) if name.startswith(TEMPORARY))
         return ()
 
     def size(self, name: str) -> int:
@@ -366,7 +367,7 @@ class Storage:
         return retry(attempt)
 
     def _write_temporary(self, path: str, content: bytes) -> str:
-        temporary = os.path.join(os.path.dirname(path), f".tmp-{secrets.token_hex(8)}")
+        temporary = os.path.join(os.path.dirname(path), f"{TEMPORARY}{secrets.token_hex(8)}")
         try:
             write_synced(temporary, content)
         except BaseException as error:

@@ -10,6 +10,7 @@ from dask_batch.jobfolder.states import State
 from dask_batch.jobs.context import Context
 from dask_batch.outputs.claim import release_output
 from dask_batch.outputs.target import OWNER
+from dask_batch.storage import TEMPORARY
 
 if TYPE_CHECKING:
     from dask_batch.jobs.job import Job
@@ -59,9 +60,10 @@ def delete_rest(context: Context, name: str) -> None:
 def half_deleted(context: Context, name: str) -> bool:
     """Return whether something is left in the folder of a job that was deleted.
 
-    A claim of the output place is not: who invokes writes it before ``job.json``.
+    A claim of the output place is not: who invokes writes it before ``job.json``. Nor are files that somebody is just
+    writing, ``job.json`` itself perhaps.
     """
-    files = context.storage.walk(context.job_folder(name).name)
-    left = any(file.rpartition("/")[2] != OWNER for file in files)
+    files = (file.rpartition("/")[2] for file in context.storage.walk(context.job_folder(name).name))
+    left = any(file != OWNER and not file.startswith(TEMPORARY) for file in files)
     # In this order: all else is written after job.json, so where that is missing now, it was there and was removed.
     return left and context.job_folder(name).definition() is None

@@ -10,6 +10,7 @@ import pytest
 
 from dask_batch import Workspace
 from dask_batch.errors import AlreadyExists, DaskBatchError, NotFound, Refused
+from dask_batch.jobs.deleting import half_deleted
 from dask_batch.jobs.hosts import host_state
 
 
@@ -119,3 +120,11 @@ def test_a_job_whose_deletion_was_killed_half_way_is_gone_and_the_rest_can_be_de
         with pytest.raises(NotFound, match="half"):
             delete()
     assert scripted.invoke(files, job_name="half").wait(60).status == "Completed"
+
+
+def test_a_job_that_is_just_being_invoked_is_not_taken_for_one_half_deleted(ws):
+    for name in (".tmp-0123456789abcdef", "outputs/score/_owner.json", "outputs/score/.tmp-0123456789abcdef"):
+        ws.storage.put(f"jobs/young/{name}", b"{}")
+    assert not half_deleted(ws._context, "young")
+    ws.storage.put("jobs/young/run-1.json", b"{}")
+    assert half_deleted(ws._context, "young")

@@ -23,11 +23,13 @@ from dask_batch.hostfolder import HostFolder, ProcessId
 from dask_batch.jobfolder.folder import JobFolder, now
 from dask_batch.slots.deployments import Loadable
 from dask_batch.slots.pool import Slots
-from dask_batch.specs.compute import LocalCompute
+from dask_batch.specs.compute import Compute, LocalCompute, compute_from_stored
 from dask_batch.specs.job import JobDefinition
+from dask_batch.specs.slurm import SlurmCompute
 from dask_batch.storage import Storage
 
 if TYPE_CHECKING:
+    from dask_batch.compute.base import Provider
     from dask_batch.host.host import Host
 
 log = logging.getLogger("dask_batch.host")
@@ -55,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     with Heartbeat(folder, options.epoch, process) as heartbeat:
         _end_predecessors(folder, options.epoch)
         folder.forget_before(options.epoch)
-        compute = LocalCompute.from_stored(launch["compute"])
+        compute = compute_from_stored(launch["compute"])
         log.info("host of compute %s, epoch %d, process %d", compute.name, options.epoch, os.getpid())
         _be_host(folder, options.epoch, heartbeat, compute)
     log.info("host ends")
@@ -97,7 +99,23 @@ def _await_end(process: ProcessId) -> None:
         time.sleep(0.02)
 
 
-def _be_host(folder: HostFolder, epoch: int, heartbeat: Heartbeat, compute: LocalCompute) -> None:
+def _be_host(folder: HostFolder, epoch: int, heartbeat: Heartbeat, compute: Compute) -> None:
+    if isinstance(compute, SlurmCompute):
+        provider, slots = _of_slurm(folder, epoch, compute)
+    else:
+        provider, slots = _of_this_machine(folder, epoch, compute)
+    from dask_batch.host.host import Host
+
+    asyncio.run(_run(Host(folder, epoch, heartbeat, compute, provider, slots)))
+
+
+def _of_slurm(folder: HostFolder, epoch: int, compute: SlurmCompute) -> tuple[Provider, int]:
+    from dask_batch.compute.slurm.provider import SlurmProvider
+
+    return SlurmProvider(compute, folder.storage, folder.user, epoch), compute.known_slots
+
+
+def _of_this_machine(folder: HostFolder, epoch: int, compute: LocalCompute) -> tuple[Provider, int]:
     # The first model loads in a process of its own while this one imports Dask, which takes about as long.
     from dask_batch.compute.sizing import local_slots
 
@@ -106,10 +124,8 @@ def _be_host(folder: HostFolder, epoch: int, heartbeat: Heartbeat, compute: Loca
     warming = threading.Thread(target=_warm_up, args=(folder, slots), name="warm-up", daemon=True)
     warming.start()
     from dask_batch.compute.local import LocalProvider
-    from dask_batch.host.host import Host
 
-    provider = LocalProvider(compute, folder.storage, prefix, ready=slots)
-    asyncio.run(_run(Host(folder, epoch, heartbeat, compute, provider, slots.count)))
+    return LocalProvider(compute, folder.storage, prefix, ready=slots), slots.count
 
 
 async def _run(host: Host) -> None:

@@ -27,7 +27,7 @@ class JobStatus(str):
     terminal : bool
         Whether the job has ended.
     run, progress, counts, files, bytes, mini_batches, mini_batches_done, chunks, rate, eta_s, instances,
-    instances_pending, instance_seconds, slot_seconds, first_error, reason, created, started, ended, updated
+    instances_pending, instance_seconds, core_seconds, slot_seconds, first_error, reason, created, started, ended, updated
         As in `dask_batch.jobfolder.status.Status`.
     """
 
@@ -46,6 +46,7 @@ class JobStatus(str):
     instances_pending: int
     why: str
     instance_seconds: float
+    core_seconds: float
     slot_seconds: float
     first_error: dict[str, Any] | None
     reason: dict[str, Any] | None

@@ -142,7 +142,8 @@ def _written(arguments: str) -> str:
 def _output(folder: str) -> str:
     if not folder.isprintable():
         raise InvalidDefinition(f"SLURM takes no file name with control characters: {folder!r}; use another root")
-    return f"--output={_quoted(folder.replace('%', '%%'))}/%x-%j.log"
+    path = folder.replace("%", "%%") + "/%x-%j.log"
+    return f"--output={_quoted(path)}"
 
 
 def _quoted(text: str) -> str:

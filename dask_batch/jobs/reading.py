@@ -27,7 +27,8 @@ class JobStatus(str):
     terminal : bool
         Whether the job has ended.
     run, progress, counts, files, bytes, mini_batches, mini_batches_done, chunks, rate, eta_s, instances,
-    instances_pending, instance_seconds, core_seconds, slot_seconds, first_error, reason, created, started, ended, updated
+    instances_pending, instance_seconds, core_seconds, slot_seconds, first_error, reason, created, started, ended,
+    updated
         As in `dask_batch.jobfolder.status.Status`.
     """
 

@@ -5,6 +5,7 @@
     e<N>.json             host life (epoch) N began; created once, by the process that became it
     e<N>-heartbeat.json   that host lives; replaced every few seconds; says "running", "draining" or "stopping"
     launch-<N>-<k>.json   somebody is starting a process for epoch N, k-th try; created once
+    host-<N>-<k>.log      what that process says; in the scratch folder if the workspace is remote
     inbox/<job>           a job for this compute; created by clients, removed when the job has ended
 """
 
@@ -28,6 +29,8 @@ __all__ = ["HostFolder", "ProcessId"]
 
 _CLOCK = "clock-"
 _UNFINISHED_FOR = timedelta(hours=1)
+_EPOCHS_KEPT = 3
+_LOGS_KEPT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +188,9 @@ class HostFolder:
     def forget_before(self, epoch: int) -> None:
         """Remove the files of epochs that are long over, all but the last few, and what dead processes left."""
         for name in self.storage.list(self.name):
-            match = re.fullmatch(r"(?:e|launch-)(\d+)(?:-.*)?\.json", name)
-            if match and int(match[1]) < epoch - 3:
+            match = re.fullmatch(r"(e|launch-|host-)(\d+)(?:-.*)?\.(?:json|log)", name)
+            # Logs tell people what became of their jobs, and are kept for longer.
+            if match and int(match[2]) < epoch - (_LOGS_KEPT if match[1] == "host-" else _EPOCHS_KEPT):
                 self.storage.remove(self.path(name))
         self._forget_unfinished(epoch)
 

@@ -16,7 +16,7 @@ __all__ = ["group"]
 
 group = noun("compute", "Computes: where jobs run.")
 
-_Type = Annotated[str | None, typer.Option("--type", "-t", help="local (amlcompute is read as local).")]
+_Type = Annotated[str | None, typer.Option("--type", "-t", help="local or slurm (amlcompute is read as local).")]
 _Min = Annotated[int | None, typer.Option("--min-instances", help="How far it shrinks.")]
 _Max = Annotated[int | None, typer.Option("--max-instances", help="How far it grows.")]
 _Idle = Annotated[
@@ -52,12 +52,12 @@ def create(
     more: options.Pairs = None,
 ) -> None:
     """Create a compute. `local`, this machine, is there without being created."""
-    from dask_batch.specs.compute import LocalCompute
+    from dask_batch.specs.compute import compute_from_yaml
 
     limits = given(min_instances=min_instances, max_instances=max_instances, slots=slots, memory=memory, tier=tier)
     values = given(name=name, type=type_, idle_time_before_scale_down=idle_time_before_scale_down, size=size)
     asked = changes(values | limits | given(description=description), set_, more, tag)
-    show_compute(cli, cli.ws.compute.create(LocalCompute.from_yaml(file, asked)))
+    show_compute(cli, cli.ws.compute.create(compute_from_yaml(file, asked)))
 
 
 @verb(
@@ -79,14 +79,14 @@ def update(
     more: options.Pairs = None,
 ) -> None:
     """Change a compute; a file gives it a new definition. A host that lives keeps what it was started with."""
-    from dask_batch.specs.compute import LocalCompute
+    from dask_batch.specs.compute import compute_from_yaml
 
     values = given(min_instances=min_instances, max_instances=max_instances, description=description)
     values |= given(idle_time_before_scale_down=idle_time_before_scale_down)
     if file is None:
         made = cli.ws.compute.change(needed(name, "--name"), changes(values, set_, more, tag))
     else:
-        spec = LocalCompute.from_yaml(file, changes(given(name=name) | values, set_, more, tag))
+        spec = compute_from_yaml(file, changes(given(name=name) | values, set_, more, tag))
         cli.ws.compute.get(spec.name)  # it must be there to be updated
         made = cli.ws.compute.create_or_update(spec)
     show_compute(cli, made)

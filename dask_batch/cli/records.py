@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dask_batch.endpoints.trying import TestResult
     from dask_batch.jobs.job import Job
     from dask_batch.jobs.reading import JobStatus
-    from dask_batch.specs.compute import LocalCompute
+    from dask_batch.specs.compute import Compute
     from dask_batch.workspace import Workspace
 
 __all__ = [
@@ -84,13 +84,13 @@ def show_deployment(cli: Session, deployment: Deployment) -> None:
     cli.show(facts | deployment.facts() | told | {"tags": deployment.spec.tags})
 
 
-def compute_record(ws: Workspace, compute: LocalCompute) -> dict[str, Any]:
+def compute_record(ws: Workspace, compute: Compute) -> dict[str, Any]:
     """Return a compute as a record, with what can be seen of its host."""
     host = dataclasses.asdict(ws.compute.host(compute.name))
     return compute.to_stored() | {"state": host["state"], "instances": host["instances"], "host": host}
 
 
-def show_compute(cli: Session, compute: LocalCompute) -> None:
+def show_compute(cli: Session, compute: Compute) -> None:
     """Answer with a compute and its host."""
     record = compute_record(cli.ws, compute)
     if cli.for_people:

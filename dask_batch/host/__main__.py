@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from dask_batch.errors import DaskBatchError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("dask_batch.host")
 
 _END_S = 20.0
+_KILLED_S = 5.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,6 +87,14 @@ def _end_predecessors(folder: HostFolder, epoch: int) -> None:
             log.warning("the host of epoch %d, process %d, is replaced and does not end: killed", number, process.pid)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process.pid, signal.SIGKILL)
+            _await_end(process)
+
+
+def _await_end(process: ProcessId) -> None:
+    """Wait until a process that was killed is gone, some seconds at most: only then is what it left swept up."""
+    deadline = time.monotonic() + _KILLED_S
+    while process.alive() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _be_host(folder: HostFolder, epoch: int, heartbeat: Heartbeat, compute: LocalCompute) -> None:

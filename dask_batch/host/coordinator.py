@@ -12,7 +12,7 @@ from typing import Any
 from dask_batch.errors import DaskBatchError
 from dask_batch.host.autoscaler import Demand
 from dask_batch.host.collected import CollectedNames, without
-from dask_batch.host.deciding import canceled_by, decide
+from dask_batch.host.deciding import decide
 from dask_batch.host.dispatcher import Dispatcher
 from dask_batch.host.executor import Executor
 from dask_batch.host.finishing import finish
@@ -21,6 +21,7 @@ from dask_batch.host.reporter import Capacity, Reporter, first_status
 from dask_batch.host.scoreboard import Scoreboard
 from dask_batch.host.scoring_run import ScoringRun
 from dask_batch.host.threshold import exceeded
+from dask_batch.jobfolder.decisions import canceled_by
 from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.ledger import Entry, Ledger, latest_adoption
 from dask_batch.jobfolder.plan import Plan
@@ -96,8 +97,7 @@ class Coordinator:
             decision = await asyncio.to_thread(self.folder.decision, self.number)
             if decision is None:
                 decision = await self._score()
-            await finish(self.folder, self.definition, decision, self._executor, self._reporter)
-            self.settled = True
+            await self._finish(decision)
         except Exception as error:
             log.exception("job %s", self.folder.job)
             await self._fail_with(error)
@@ -117,8 +117,16 @@ class Coordinator:
 
     # -- scoring -------------------------------------------------------------------------------------------------
 
-    async def _score(self) -> dict[str, Any]:
-        """Score what no entry covers, and return how the run was decided."""
+    async def _finish(self, decision: dict[str, Any] | None) -> None:
+        """Do what follows from a decision; nothing if another host has taken the run over and has not decided it."""
+        if decision is None:
+            log.warning("job %s is another host's now", self.folder.job)
+            return
+        await finish(self.folder, self.definition, decision, self._executor, self._reporter)
+        self.settled = True
+
+    async def _score(self) -> dict[str, Any] | None:
+        """Score what no entry covers, and return how the run was decided, if it was."""
         await asyncio.to_thread(self._reporter.move, State.PROVISIONING)
         preparing = asyncio.create_task(self._prepare())
         while not preparing.done():
@@ -172,9 +180,9 @@ class Coordinator:
         failed = FailedItems(records, table=plan.info.input_format == "table")
         return Scoreboard(plan, entries, self.number, failed)
 
-    async def _cancel(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def _cancel(self, request: dict[str, Any]) -> dict[str, Any] | None:
         await asyncio.to_thread(self._reporter.move, State.CANCEL_REQUESTED)
-        return await self._decide("Canceled", canceled_by(request))
+        return await self._decide("Canceled", canceled_by(request["by"]))
 
     async def _watch(self, scoring: ScoringRun) -> Outcome:
         """Commit what comes back until the run can be decided."""
@@ -183,7 +191,7 @@ class Coordinator:
             await self._report(scoring)
             if request := await self._cancel_asked():
                 await asyncio.to_thread(self._reporter.move, State.CANCEL_REQUESTED)
-                return "Canceled", canceled_by(request)
+                return "Canceled", canceled_by(request["by"])
             if scoring.failure is not None:
                 return "Failed", scoring.failure
             if reason := self._too_many_failures(scoring):
@@ -265,8 +273,8 @@ class Coordinator:
         )
         await asyncio.to_thread(reporter.write_if_due)
 
-    async def _decide(self, outcome: str, reason: dict[str, Any] | None) -> dict[str, Any]:
-        """Write the decision, unless somebody else has, and return the one that stands."""
+    async def _decide(self, outcome: str, reason: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Write the decision, unless somebody else has or the run is another host's, and return the one that stands."""
         scoring = self._scoring
         if scoring is not None:
             await self._report(scoring)
@@ -283,9 +291,7 @@ class Coordinator:
             "next": "see job.logs(kind='host'); job.resume() goes on from what is finished",
         }
         try:
-            decision = await self._decide("Failed", reason)
-            await finish(self.folder, self.definition, decision, self._executor, self._reporter)
-            self.settled = True
+            await self._finish(await self._decide("Failed", reason))
         except Exception:
             # Not even that can be written: the job stays live, and the next host takes it up.
             log.exception("job %s could not be decided", self.folder.job)

@@ -6,17 +6,13 @@ from typing import Any
 
 from dask_batch.errors import DaskBatchError, InternalError
 from dask_batch.jobfolder.chunks import Counts
-from dask_batch.jobfolder.folder import JobFolder, now
-from dask_batch.jobfolder.ledger import Entry, check_disjoint, entries_of_run
+from dask_batch.jobfolder.decisions import canceled_by, decision_record
+from dask_batch.jobfolder.folder import JobFolder
+from dask_batch.jobfolder.ledger import Entry, check_disjoint, entries_of_run, latest_adoption
 from dask_batch.outputs.unify import check_parts
 from dask_batch.planning.backlog import uncovered
 
-__all__ = ["canceled_by", "decide"]
-
-
-def canceled_by(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the reason of a run that is canceled because of a request."""
-    return {"type": "Canceled", "message": f"canceled by {request['by']}"}
+__all__ = ["decide"]
 
 
 def decide(
@@ -26,8 +22,12 @@ def decide(
     outcome: str,
     reason: dict[str, Any] | None,
     mini_batches: int | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Write ``final-<n>.json`` unless somebody has, and return the decision that stands.
+
+    None is returned, and nothing written, if none stands and a host of a higher epoch has adopted the job: the run is
+    that host's, with what this one committed before. (Should it adopt only after it was looked for here, this decision
+    stands and each of its items counts once; that host then goes on from it.)
 
     Parameters
     ----------
@@ -50,28 +50,27 @@ def decide(
     """
     # Those of this host; or, if it failed before it adopted, of the last that did.
     entries = entries_of_run(folder, number, epoch)
-    counts = sum((entry.counts for entry in entries), Counts())
     if outcome == "Completed":
-        _check_coverage(entries, mini_batches or 0)
-        reason = _nothing_succeeded(counts) or _not_to_be_united(folder, entries)
-        outcome = "Failed" if reason else outcome
-        if reason is None and (request := folder.cancel_requested(number)):
-            outcome, reason = "Canceled", canceled_by(request)
-    decision = {
-        "format": 1,
-        "run": number,
-        "outcome": outcome,
-        "reason": reason,
-        "counts": counts.to_json(),
-        "entries": [entry.to_json() for entry in entries],
-        "epoch": epoch,
-        "by": "host",
-        "at": now(),
-    }
+        outcome, reason = _completed(folder, number, entries, mini_batches or 0)
+    if (latest_adoption(folder) or 0) > epoch:
+        return folder.decision(number)
+    decision = decision_record(number, outcome, reason, entries, epoch=epoch, by="host")
     if folder.decide(number, decision):
         return decision
     standing = folder.decision(number)
     return decision if standing is None else standing
+
+
+def _completed(
+    folder: JobFolder, number: int, entries: list[Entry], mini_batches: int
+) -> tuple[str, dict[str, Any] | None]:
+    """Return the outcome of a run in which everything was scored, and the reason if it is another than completion."""
+    _check_coverage(entries, mini_batches)
+    if reason := _nothing_succeeded(entries) or _not_to_be_united(folder, entries):
+        return "Failed", reason
+    if request := folder.cancel_requested(number):
+        return "Canceled", canceled_by(request["by"])
+    return "Completed", None
 
 
 def _check_coverage(entries: list[Entry], mini_batches: int) -> None:
@@ -81,7 +80,8 @@ def _check_coverage(entries: list[Entry], mini_batches: int) -> None:
         raise InternalError(f"{missing[0]} is in no entry of the ledger, and the run was taken for finished")
 
 
-def _nothing_succeeded(counts: Counts) -> dict[str, Any] | None:
+def _nothing_succeeded(entries: list[Entry]) -> dict[str, Any] | None:
+    counts = sum((entry.counts for entry in entries), Counts())
     if counts.succeeded or not counts.items:
         return None
     return {

@@ -22,7 +22,7 @@ from dask_batch.host.reporter import Capacity
 from dask_batch.hostfolder import HostFolder
 from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.runs import open_run
-from dask_batch.specs.compute import LocalCompute
+from dask_batch.specs.compute import Compute
 from dask_batch.specs.job import JobDefinition
 
 __all__ = ["Host"]
@@ -48,7 +48,7 @@ class Host:
         The number of its life.
     heartbeat : Heartbeat
         Beats already.
-    compute : LocalCompute
+    compute : LocalCompute or SlurmCompute
         What it owns.
     provider : Provider
         Gives it instances.
@@ -61,7 +61,7 @@ class Host:
         folder: HostFolder,
         epoch: int,
         heartbeat: Heartbeat,
-        compute: LocalCompute,
+        compute: Compute,
         provider: Provider,
         slots: int,
     ) -> None:
@@ -196,7 +196,7 @@ class Host:
         decide(folder, max(folder.runs(), default=1), self._epoch, "Failed", reason)
         self._folder.remove(job)
 
-    def _follow(self, compute: LocalCompute) -> None:
+    def _follow(self, compute: Compute) -> None:
         """Take over the bounds of the compute as they were when the newest job was invoked."""
         self._autoscaler.minimum = compute.min_instances
         self._autoscaler.maximum = compute.max_instances

@@ -171,13 +171,27 @@ def entries_of_run(folder: JobFolder, run: int, epoch: int | None = None) -> lis
     epoch : int, optional
         As the host of this epoch sees it, which may have been replaced. None: as they count at this moment.
     """
-    last = latest_adoption(folder, before=None if epoch is None else epoch + 1)
-    known = [] if last is None else list(counting_entries(folder, last))
+    known = _known(folder, None if epoch is None else epoch + 1)
     decision = folder.decision(run - 1) if run > 1 else None
     if decision is None:
         return in_order(entry for entry in known if entry.run <= run)
     before = [Entry.from_json(record) for record in decision["entries"]]
     return in_order([*before, *(entry for entry in known if entry.run == run)])
+
+
+def _known(folder: JobFolder, before: int | None) -> list[Entry]:
+    """Return the entries that count in the highest epoch (below `before`) that has adopted the job.
+
+    Another host may adopt while they are read. From then on its entries count, so they are read again: else whoever
+    adopts, or cancels, by what is returned here would drop what that host has finished.
+    """
+    last = latest_adoption(folder, before)
+    while True:
+        known = [] if last is None else list(counting_entries(folder, last))
+        after = latest_adoption(folder, before)
+        if after == last:
+            return known
+        last = after
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from dask_batch.errors import Refused, WaitTimeout
 from dask_batch.hostfolder import HostFolder
-from dask_batch.jobfolder.chunks import Counts
-from dask_batch.jobfolder.folder import JobFolder, now
+from dask_batch.jobfolder.decisions import canceled_by, decision_record
+from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.ledger import entries_of_run, latest_adoption
 from dask_batch.jobfolder.status import write_event
 from dask_batch.jobs.launch import look
@@ -62,20 +62,8 @@ def cancel_job(folder: JobFolder, host: HostFolder, who: str, timeout_s: float) 
 
 def canceled_decision(folder: JobFolder, run: int, who: str) -> dict[str, Any]:
     """Return the decision that a run is canceled, with the entries that count at this moment."""
-    epoch = latest_adoption(folder)
     entries = entries_of_run(folder, run)
-    counts = sum((entry.counts for entry in entries), Counts())
-    return {
-        "format": 1,
-        "run": run,
-        "outcome": "Canceled",
-        "reason": {"type": "Canceled", "message": f"canceled by {who}"},
-        "counts": counts.to_json(),
-        "entries": [entry.to_json() for entry in entries],
-        "epoch": epoch,
-        "by": who,
-        "at": now(),
-    }
+    return decision_record(run, "Canceled", canceled_by(who), entries, epoch=latest_adoption(folder), by=who)
 
 
 def _check_open(folder: JobFolder, run: int) -> None:

@@ -13,7 +13,7 @@ from dask_batch import settings
 from dask_batch.errors import Refused, WaitTimeout
 from dask_batch.hostfolder import HostFolder, ProcessId
 from dask_batch.jobs.launch import ensure_host, host_log, look
-from dask_batch.specs.compute import LocalCompute
+from dask_batch.specs.compute import Compute
 from dask_batch.storage import Storage
 
 __all__ = ["HostState", "host_state", "start_host", "stop_host"]
@@ -77,7 +77,7 @@ def host_state(storage: Storage, compute: str) -> HostState:
     )
 
 
-def start_host(storage: Storage, compute: LocalCompute) -> None:
+def start_host(storage: Storage, compute: Compute) -> None:
     """Start the caller's host of a compute unless one lives, and return at once.
 
     Raises

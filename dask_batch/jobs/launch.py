@@ -20,7 +20,7 @@ from dask_batch import settings
 from dask_batch.errors import HostFailed
 from dask_batch.hostfolder import HostFolder, ProcessId
 from dask_batch.jobfolder.folder import now
-from dask_batch.specs.compute import LocalCompute
+from dask_batch.specs.compute import Compute
 from dask_batch.storage import Storage, join
 
 __all__ = ["STALE_S", "HostView", "ensure_host", "host_log", "look"]
@@ -71,7 +71,7 @@ def look(folder: HostFolder) -> HostView:
     return HostView("launching" if pending else "absent", epoch, attempts)
 
 
-def ensure_host(storage: Storage, compute: LocalCompute, user: str) -> HostView:
+def ensure_host(storage: Storage, compute: Compute, user: str) -> HostView:
     """Start the host of a compute unless one lives or is being started; return at once.
 
     Where one is about to end, its end is waited for, some seconds: it would not see what was posted meanwhile.
@@ -80,7 +80,7 @@ def ensure_host(storage: Storage, compute: LocalCompute, user: str) -> HostView:
     ----------
     storage : Storage
         The storage of the workspace.
-    compute : LocalCompute
+    compute : LocalCompute or SlurmCompute
         The compute whose host is wanted.
     user : str
         Whose host; it must be the one who calls.

@@ -6,7 +6,7 @@ from dask_batch.errors import HostFailed, StorageError
 from dask_batch.hostfolder import HostFolder
 from dask_batch.jobs.launch import ensure_host, host_log
 from dask_batch.jobs.reading import JobStatus
-from dask_batch.specs.compute import LocalCompute
+from dask_batch.specs.compute import Compute
 from dask_batch.storage import Storage
 
 __all__ = ["Reviver"]
@@ -21,13 +21,13 @@ class Reviver:
     ----------
     storage : Storage
         The storage of the workspace.
-    compute : LocalCompute
+    compute : LocalCompute or SlurmCompute
         The compute that the job is for.
     owner, job : str
         Whose job, and which.
     """
 
-    def __init__(self, storage: Storage, compute: LocalCompute, owner: str, job: str) -> None:
+    def __init__(self, storage: Storage, compute: Compute, owner: str, job: str) -> None:
         self._storage = storage
         self._compute = compute
         self._job = job

@@ -30,6 +30,7 @@ __all__ = ["Slots"]
 _HELD_WHOLE = frozenset({"json", "image"})
 _TICK_S = 0.1
 _KEEPER_TICK_S = 0.5
+_BURIAL_S = 5.0
 
 
 @dataclass
@@ -153,11 +154,17 @@ class Slots:
             idle, self._idle = self._idle, []
         with ThreadPoolExecutor(max(1, len(idle))) as together:
             list(together.map(lambda warm: warm.process.close(), idle))
+        for warm in idle:
+            self._free_slot(warm.slot)
+        with self._lock:
+            # Whoever asks a process sees soon that this closes, and kills it; until then it may write files.
+            self._lock.wait_for(lambda: len(self._free) == self.count, _BURIAL_S)
         # Only now: the processes die with the thread that started them.
         self._closed.set()
         self._keeper.join(10)
         self._logs.publish(all_now=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
+        _sweep(self._scratch.parent)
 
     # -- taking and giving back ----------------------------------------------------------------------------------
 
@@ -269,8 +276,13 @@ class Slots:
     def _give_back(self, warm: _Warm) -> None:
         warm.idle_since = time.monotonic()
         with self._lock:
-            self._idle.append(warm)
-            self._lock.notify()
+            closing = self._closing.is_set()
+            if not closing:
+                self._idle.append(warm)
+                self._lock.notify_all()
+        if closing:
+            warm.process.close()
+            self._free_slot(warm.slot)
 
     def _bury(self, warm: _Warm) -> None:
         warm.process.kill()
@@ -279,7 +291,7 @@ class Slots:
     def _free_slot(self, slot: int) -> None:
         with self._lock:
             self._free.append(slot)
-            self._lock.notify()
+            self._lock.notify_all()
 
     # -- the keeper ----------------------------------------------------------------------------------------------
 

@@ -128,3 +128,15 @@ def test_waiting_for_a_job_leaves_it_alone_when_it_is_interrupted(ws, scripted, 
     _, said = waiting.communicate(timeout=30)
     assert f"ws.jobs['{name}'].wait()" in said and "KeyboardInterrupt" in said
     assert ws.jobs[name].wait(60).status == "Completed"
+
+
+def test_of_hosts_that_are_long_gone_a_few_records_and_their_last_logs_are_kept(folder):
+    for epoch in range(1, 61):
+        folder.begin_epoch(epoch, {})
+        folder.storage.put(folder.path(f"host-{epoch}-1.log"), b"said")
+    folder.forget_before(60)
+    kept = folder.storage.list(folder.name)
+    assert sorted(name for name in kept if name.endswith(".json")) == ["e57.json", "e58.json", "e59.json", "e60.json"]
+    assert sum(name.endswith(".log") for name in kept) == 51
+    assert "host-9-1.log" not in kept
+    assert "host-10-1.log" in kept

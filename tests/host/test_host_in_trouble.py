@@ -49,6 +49,19 @@ def test_a_run_is_not_completed_while_something_of_its_plan_is_in_no_entry(scrip
         decide(job.folder, 1, 1, "Completed", None, mini_batches=4)
 
 
+@pytest.mark.parametrize("outcome", ["Completed", "Failed", "Canceled"])
+def test_a_host_that_was_replaced_decides_nothing(script_job, outcome):
+    job = script_job("def init(): pass\ndef run(files): return files\n", 4)
+    old = Ledger(job.folder, 1)
+    old.adopt()
+    old.append([Entry(Chunk(0, 4), Counts(items=4, succeeded=4))])
+    Ledger(job.folder, 2).adopt()
+    assert decide(job.folder, 1, 1, outcome, None, mini_batches=4) is None
+    assert job.folder.decision(1) is None
+    by_the_next = decide(job.folder, 1, 2, "Completed", None, mini_batches=4)
+    assert decide(job.folder, 1, 1, outcome, None, mini_batches=4) == by_the_next == job.folder.decision(1)
+
+
 def test_a_cancel_that_comes_while_a_run_is_decided_is_in_time(script_job):
     job = script_job("def init(): pass\ndef run(files): return files\n", 4)
     Ledger(job.folder, 1).adopt()

@@ -7,7 +7,7 @@ import pytest
 from dask_batch.errors import InternalError
 from dask_batch.jobfolder.chunks import Chunk, Counts
 from dask_batch.jobfolder.folder import JobFolder
-from dask_batch.jobfolder.ledger import Entry, Ledger, counting_entries, latest_adoption
+from dask_batch.jobfolder.ledger import Entry, Ledger, counting_entries, entries_of_run, latest_adoption
 from dask_batch.storage import Storage
 
 
@@ -41,6 +41,22 @@ def test_a_host_that_was_replaced_commits_in_vain(folder):
     assert [e.chunk for e in counting_entries(folder, 2)] == [Chunk(0, 4), Chunk(4, 6)]
     assert [e.chunk for e in Ledger(folder, 3).adopt()] == [Chunk(0, 4), Chunk(4, 6)]
     assert latest_adoption(folder) == 3
+
+
+def test_who_reads_while_another_host_adopts_reads_what_that_one_has_finished(folder, monkeypatch):
+    old, new = Ledger(folder, 1), Ledger(folder, 2)
+    old.adopt()
+    old.append([entry(0, 4)])
+    read = folder.storage.read_json
+
+    def read_while_another_host_takes_over(name):
+        monkeypatch.undo()
+        new.adopt()
+        new.append([entry(4, 6)])
+        return read(name)
+
+    monkeypatch.setattr(folder.storage, "read_json", read_while_another_host_takes_over)
+    assert [e.chunk for e in entries_of_run(folder, 1)] == [Chunk(0, 4), Chunk(4, 6)]
 
 
 def test_a_host_that_adopts_twice_finds_its_own_entries_and_goes_on_after_them(folder):

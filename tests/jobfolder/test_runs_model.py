@@ -20,7 +20,7 @@ from dask_batch.host.scoreboard import Scoreboard
 from dask_batch.host.verdicts import entry_of
 from dask_batch.jobfolder.chunks import Counts
 from dask_batch.jobfolder.folder import JobFolder
-from dask_batch.jobfolder.ledger import Entry, Ledger
+from dask_batch.jobfolder.ledger import Entry, Ledger, latest_adoption
 from dask_batch.jobfolder.plan import PLAN_SCHEMA, Plan, PlanInfo
 from dask_batch.jobfolder.runs import open_run, retries_failed
 from dask_batch.jobs.cancel import canceled_decision
@@ -265,7 +265,10 @@ class Runs(RuleBasedStateMachine):
 
     def _decide(self, host, outcome):
         if self.folder.decision(host.run) is None:
-            decide(self.folder, host.run, host.epoch, outcome, None, MINI_BATCHES)
+            standing = decide(self.folder, host.run, host.epoch, outcome, None, MINI_BATCHES)
+            replaced = latest_adoption(self.folder) > host.epoch
+            assert (standing is None) == replaced, "a host that was replaced decides nothing"
+            assert (self.folder.decision(host.run) is None) == replaced
 
     def finish(self):
         """A last host brings the job to its end, in one more run if need be, and it is whole."""

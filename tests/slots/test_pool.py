@@ -72,6 +72,41 @@ def test_closing_leaves_no_process_and_no_folder(storage, loadable, tmp_path):
     assert list((settings.scratch_folder() / "processes").glob(f"{os.getpid()}-*")) == []
 
 
+def test_closing_while_processes_work_waits_for_their_end_and_leaves_no_folder(storage, loadable, tmp_path, eventually):
+    writing = """
+    import os
+    def init(): pass
+    def run(files):
+        place = os.environ["AZUREML_BI_OUTPUT_PATH"]
+        n = 0
+        while True:
+            n += 1
+            open(os.path.join(place, str(n % 1000)), "w").close()
+    """
+    with Slots(storage, 1, name="i") as slots:
+        outcomes = []
+        chunk = task(loadable(writing), tmp_path)
+        scoring = threading.Thread(target=lambda: outcomes.append(slots.score(chunk)))
+        scoring.start()
+        own = partial((settings.scratch_folder() / "processes").glob, f"{os.getpid()}-*")
+        eventually(lambda: sum(len(list(folder.rglob("*"))) for folder in own()) > 1000, "files are written")
+    assert not children()
+    assert not list(own())
+    scoring.join()
+    assert [outcome["result"] for outcome in outcomes] == ["canceled"]
+
+
+def test_closing_removes_the_folders_of_instances_that_were_killed_meanwhile(storage):
+    with Slots(storage, 1, name="i"), subprocess.Popen(["sleep", "60"]) as other:
+        left = settings.scratch_folder() / "processes" / f"{other.pid}-00000000" / "files"
+        left.mkdir(parents=True)
+        with Slots(storage, 1, name="j"):
+            pass
+        assert left.exists(), "it may still be used"
+        other.kill()
+    assert not left.parent.exists()
+
+
 def test_idle_processes_end(storage, loadable, tmp_path, monkeypatch, eventually):
     monkeypatch.setenv("DASK_BATCH_PROCESS_IDLE", "0.1")
     with Slots(storage, 2, name="i") as slots:

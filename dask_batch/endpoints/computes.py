@@ -9,7 +9,7 @@ from typing import Any
 
 from dask_batch.errors import AlreadyExists, InvalidDefinition, NotFound, Refused, choose_from
 from dask_batch.jobs.context import Context
-from dask_batch.jobs.hosts import HostState, host_state, start_host, stop_host
+from dask_batch.jobs.hosts import HostState, host_state, leave_nothing, start_host, stop_host
 from dask_batch.jobs.job import Job
 from dask_batch.specs.compute import Compute, LocalCompute, compute_from_stored, compute_from_yaml, parse_compute
 from dask_batch.specs.names import check_name
@@ -132,6 +132,7 @@ class Computes:
                 "wait for them, or cancel them"
             )
         stop_host(self._context.storage, name)
+        leave_nothing(self._context.storage, self.get(name))
         # The implicit one may never have been changed, and then it is nowhere.
         with contextlib.suppress(*([NotFound] if name == _IMPLICIT else [])):
             self._context.catalog.computes.delete(name)
@@ -176,7 +177,9 @@ class Computes:
         WaitTimeout
             It has not ended in time; the request stands.
         """
-        stop_host(self._context.storage, self.get(name).name, timeout)
+        compute = self.get(name)
+        stop_host(self._context.storage, name, timeout)
+        leave_nothing(self._context.storage, compute)
 
 
 def _spec(compute: Compute | str | os.PathLike[str], keywords: dict[str, Any]) -> Compute:

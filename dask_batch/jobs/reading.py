@@ -146,7 +146,7 @@ def _of_host(details: Status, host: HostFolder | None) -> Status:
     if view.alive:
         return details
     if view.state == "launching":
-        return dataclasses.replace(details, why=f"the host of compute {host.compute!r} is starting")
+        return dataclasses.replace(details, why=view.why or f"the host of compute {host.compute!r} is starting")
     why = f"no host runs for compute {host.compute!r} (owner {host.user})"
     if view.attempts and (path := host_log(host, 1)[0]):
         why += f"; its last start failed, see {path}"

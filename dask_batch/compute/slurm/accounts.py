@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from dask_batch.compute.base import Instance
-from dask_batch.compute.slurm.queue import QueuedJob
+from dask_batch.compute.slurm.queue import QueuedJob, explained
 
 __all__ = ["Account", "Asked", "dead_end", "told"]
-
-# Reasons for which SLURM keeps a job waiting that nothing but another definition ends.
-_NEVER = {
-    "PartitionTimeLimit": "its walltime is longer than the partition allows",
-    "PartitionNodeLimit": "the partition does not allow that many nodes",
-    "BadConstraints": "no node has what the constraint asks for",
-    "InvalidAccount": "the account is not known",
-    "InvalidQOS": "the QOS is not known",
-    "AccountNotAllowed": "the account may not use the partition",
-    "QOSNotAllowed": "the QOS may not be used in the partition",
-}
 
 
 @dataclass(slots=True)
@@ -123,11 +113,11 @@ class Account:
 
     def _instance(self, one: Asked) -> Instance:
         queued = one.queued
-        cores = self.cores if one.there or (queued is not None and not queued.waits) else 0
+        cores = queued.cpus if queued is not None and queued.nodes else self.cores if one.there else 0
         if one.there and not (one.draining or one.released):
             return Instance(one.name, "running", one.slots, cores=cores)
         # Who was connected and is not any more has ended, whatever the queue still says.
-        ends = queued is not None and not (queued.waits or queued.runs or queued.starts)
+        ends = queued is not None and queued.phase in ("ending", "gone")
         if one.there or one.connected or one.released or ends:
             return Instance(one.name, "draining", one.slots, cores=cores)
         return Instance(one.name, "pending", one.slots, _why(one), cores)
@@ -138,20 +128,22 @@ def _why(one: Asked) -> str:
         return "instances are being submitted"
     if one.queued is None:
         return "instances are submitted"
-    if not one.queued.waits:
+    if one.queued.nodes:
         return "instances are starting on their nodes"
-    reason = f"instances are pending: {one.queued.reason or one.queued.state}"
-    return f"{reason}, expected to start at {one.queued.start}" if one.queued.start else reason
+    reason = f"instances are pending: {explained(one.queued.reason) or 'SLURM has not looked at them yet'}"
+    if one.queued.expected_start is None:
+        return reason
+    start = datetime.fromtimestamp(one.queued.expected_start).astimezone()
+    return f"{reason}, expected to start at {start:%Y-%m-%d %H:%M}"
 
 
 def dead_end(compute: str, queue: Iterable[QueuedJob]) -> dict[str, Any] | None:
     """Return the failure of a compute whose pending instances will never start, or None."""
     for job in queue:
-        if job.waits and job.reason in _NEVER:
+        if job.hopeless:
             return {
                 "type": "NeverStarts",
-                "message": f"SLURM will never start an instance of compute {compute!r}: {job.reason}: "
-                f"{_NEVER[job.reason]}",
+                "message": f"instances of compute {compute!r} stay pending: {explained(job.reason)}",
                 "next": "correct the compute, then job.resume() goes on",
             }
     return None

@@ -1,92 +1,129 @@
-"""SLURM's commands: submit, look, cancel. While the controller is down each takes seconds: call them in threads."""
+"""Asks SLURM: submits, looks, cancels. Each call runs one of its commands, and may block for as long as `LIMIT_S`."""
 
 from __future__ import annotations
 
-import getpass
+import os
 import re
 import subprocess
 from collections.abc import Iterable
 
-from dask_batch.compute.slurm.queue import FORMAT, QueuedJob, parse_queue
+from dask_batch.compute.slurm.queue import FORMAT, TIME_FORMAT, QueuedJob, parse_queue
+from dask_batch.compute.slurm.refusals import refusal
+from dask_batch.errors import SlurmError
 
-__all__ = ["SlurmError", "cancel", "queue", "submit"]
+__all__ = ["LIMIT_S", "cancel", "queue", "submit"]
 
-_LIMIT_S = 60.0
-_PERMANENT = re.compile(
-    r"invalid (partition|account|qos|feature|constraint|generic resource|node name|wckey|reservation|license|time limit"
-    r"|job array|trackable resource)|requested (node configuration is not available|time limit is invalid)"
-    r"|group not permitted|not valid|unrecognized option|invalid option|permission denied|memory specification can not"
-    r"|more processors requested than permitted",
-    re.IGNORECASE,
-)
+# SLURM's commands give up on a controller that is down after 9 to 10 seconds, and on one that is busy much later.
+LIMIT_S = 30.0
+
+_HERE = ("SLURM_CONF", "SLURM_CLUSTERS")
+_PREFIXES = ("SLURM_", "SBATCH_", "SQUEUE_", "SCANCEL_")
 
 
-class SlurmError(Exception):
-    """A command of SLURM's failed.
+def submit(script: str, *, arguments: Iterable[str] = (), limit_s: float = LIMIT_S) -> str:
+    """Submit a job script and return the job's id.
 
     Parameters
     ----------
-    message : str
-        What SLURM said.
-    permanent : bool
-        Whether asking again is of no use: the partition or account does not exist.
-    """
-
-    def __init__(self, message: str, *, permanent: bool = False) -> None:
-        super().__init__(message)
-        self.permanent = permanent
-
-
-def submit(script: str) -> str:
-    """Submit a job script and return the job's number.
+    script : str
+        Its text, which begins with ``#!``.
+    arguments : iterable of str
+        Further arguments of ``sbatch``; they go before what the script says.
+    limit_s : float
+        Seconds after which the command is given up.
 
     Raises
     ------
     SlurmError
-        It is refused, or the controller does not answer.
+        SLURM refused it; `permanent` says whether to try again. After a timeout the job may exist nevertheless: look
+        for its name in the queue.
     """
-    return _run(["sbatch", "--parsable"], script).strip().partition(";")[0]
+    said = _run(["sbatch", "--parsable", *arguments], limit_s, script)
+    # The id, then the cluster if there are several; a site's plugin may have said something before.
+    found = re.search(r"^(\d+)(;.*)?$", said, re.MULTILINE)
+    if found is None:
+        raise refusal("sbatch", f"no job's id in {said!r}")
+    return found[1]
 
 
-def queue() -> list[QueuedJob]:
-    """Return this user's jobs in the queue.
+def queue(user: str, name_prefix: str, *, limit_s: float = LIMIT_S) -> list[QueuedJob]:
+    """Return the jobs of a user whose names begin so, and that have not ended: one call for all of them.
+
+    Parameters
+    ----------
+    user : str
+        The user's name.
+    name_prefix : str
+        What the names begin with.
+    limit_s : float
+        Seconds after which the command is given up.
 
     Raises
     ------
     SlurmError
-        The controller does not answer.
+        SLURM could not be asked.
     """
-    return parse_queue(_run(["squeue", "--noheader", f"--user={getpass.getuser()}", f"--format={FORMAT}"]))
+    said = _run(["squeue", "--noheader", f"--user={user}", f"--format={FORMAT}"], limit_s)
+    return [job for job in parse_queue(said) if job.name.startswith(name_prefix)]
 
 
-def cancel(ids: Iterable[str]) -> None:
-    """Cancel jobs; those that have ended are passed over.
+def cancel(ids: Iterable[str], *, limit_s: float = LIMIT_S) -> None:
+    """Cancel jobs; those that have ended already are passed over.
+
+    Parameters
+    ----------
+    ids : iterable of str
+        Their ids.
+    limit_s : float
+        Seconds after which the command is given up.
 
     Raises
     ------
     SlurmError
-        The controller does not answer.
+        SLURM could not be asked, or a job belongs to somebody else.
     """
-    if numbers := list(ids):
-        _run(["scancel", "--quiet", *numbers])
+    wanted = list(ids)
+    if wanted:
+        _run(["scancel", *wanted], limit_s, passed_over=r"Invalid job id specified|already completing or completed")
 
 
-def _run(command: list[str], given: str | None = None) -> str:
+def _run(command: list[str], limit_s: float, text: str = "", passed_over: str | None = None) -> str:
+    """Run a command and return what it prints; lines of its errors that fit `passed_over` are none."""
     try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
-    except FileNotFoundError:
-        raise SlurmError(f"there is no command {command[0]} on this machine; is it a login node?") from None
-    except subprocess.TimeoutExpired:
-        raise SlurmError(f"{command[0]} has not answered within {_LIMIT_S:g} s") from None
+        done = subprocess.run(
+            command,
+            env=_environment(),
+            input=text.encode("utf-8", "surrogateescape"),  # paths in scripts may have any bytes
+            capture_output=True,
+            timeout=limit_s,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise SlurmError(
+            f"there is no `{command[0]}` on the PATH of this machine: use a login node of the cluster, or "
+            "load its module (`module load slurm`) before Python starts",
+            permanent=True,
+        ) from error
     except OSError as error:
-        raise SlurmError(f"{command[0]} could not be started: {error}") from None
+        raise SlurmError(f"`{command[0]}` cannot be run: {error.strerror}", permanent=True) from error
+    except subprocess.TimeoutExpired as error:
+        raise refusal(command[0], f"{_text(error.stderr)}\ntimed out after {limit_s:g} s") from error
     if done.returncode:
-        said = _said(done.stderr) or f"{command[0]} ended with status {done.returncode}"
-        raise SlurmError(said, permanent=bool(_PERMANENT.search(said)))
-    return done.stdout
+        lines = _text(done.stderr).splitlines()
+        errors = [line for line in lines if not (passed_over and re.search(passed_over, line))]
+        if errors or passed_over is None:
+            raise refusal(command[0], "\n".join(errors))
+    return _text(done.stdout)
 
 
-def _said(text: str) -> str:
-    """Return SLURM's words in one line, without the name of the command before each."""
-    lines = (re.sub(r"^\w+: (error: |fatal: )?", "", line).strip() for line in text.splitlines())
-    return "; ".join(line for line in lines if line)
+def _text(output: bytes | None) -> str:
+    return (output or b"").decode("utf-8", "replace")
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment without what would go before a job script, or comes from the job that we are in.
+
+    ``SBATCH_PARTITION`` and the like override what a script says; the compute's definition must not depend on them.
+    """
+    kept = {name: value for name, value in os.environ.items() if name in _HERE or not name.startswith(_PREFIXES)}
+    return kept | {"SLURM_TIME_FORMAT": TIME_FORMAT}

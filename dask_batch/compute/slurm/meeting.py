@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -19,28 +18,10 @@ from typing import Any
 
 from distributed import Security
 
-from dask_batch.storage import Storage
-
-__all__ = ["Meeting", "host_folder", "meeting_folder"]
+__all__ = ["Meeting"]
 
 _EPOCHS_KEPT = 3
 _TAIL_BYTES = 4096
-
-
-def host_folder(storage: Storage, user: str, compute: str) -> str:
-    """Return the folder, on the shared file system, of all that hosts and instances of a compute leave there.
-
-    It is in the workspace's root; where that is remote, in the user's home.
-    """
-    if storage.is_local:
-        return storage.url(f"hosts/{compute}/{user}/slurm")
-    digits = hashlib.sha256(storage.root.encode()).hexdigest()[:16]
-    return str(Path.home() / ".dask-batch" / "slurm" / digits / compute / user)
-
-
-def meeting_folder(storage: Storage, user: str, compute: str, epoch: int) -> str:
-    """Return the folder where the host of an epoch and its instances meet."""
-    return os.path.join(host_folder(storage, user, compute), f"e{epoch}")
 
 
 class Meeting:
@@ -49,7 +30,7 @@ class Meeting:
     Parameters
     ----------
     folder : str
-        As `meeting_folder` says.
+        As `dask_batch.compute.slurm.folders.meeting_folder` says.
     """
 
     def __init__(self, folder: str) -> None:

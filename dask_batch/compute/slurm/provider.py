@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -16,11 +17,12 @@ from dask_batch.compute.network import Network
 from dask_batch.compute.slurm import control
 from dask_batch.compute.slurm.accounts import Account, Asked, dead_end, told
 from dask_batch.compute.slurm.backoff import Backoff
-from dask_batch.compute.slurm.control import SlurmError
-from dask_batch.compute.slurm.meeting import Meeting, meeting_folder
+from dask_batch.compute.slurm.folders import meeting_folder
+from dask_batch.compute.slurm.meeting import Meeting
 from dask_batch.compute.slurm.names import Family
 from dask_batch.compute.slurm.queue import QueuedJob
 from dask_batch.compute.slurm.script import instance_script
+from dask_batch.errors import SlurmError
 from dask_batch.specs.compute import Compute
 from dask_batch.specs.slurm import SlurmCompute
 from dask_batch.storage import Storage
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _DEATHS = 3
 _CLOSE_S = 15.0
+_HOPELESS_S = 10.0
 
 
 class SlurmProvider:
@@ -67,6 +70,7 @@ class SlurmProvider:
         self._looks = Backoff(0.5, 10.0)
         self._deaf = ""
         self._deaths = 0
+        self._hopeless_since: float | None = None
         self._failure: dict[str, Any] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -77,6 +81,8 @@ class SlurmProvider:
         self._scheduler = scheduler
         await asyncio.to_thread(self._meeting.announce, scheduler.address, self._storage.root)
         self._spawn(self._tend())
+        # dask-jobqueue takes seconds to be imported, in which the first job is planned.
+        self._spawn(_quietly(asyncio.to_thread(self._script, "")))
 
     @property
     def why(self) -> str:
@@ -143,7 +149,7 @@ class SlurmProvider:
 
     def _cancel_all(self, numbers: set[str]) -> None:
         """Cancel by number what is known, and by name what was submitted without its number coming back."""
-        control.cancel(numbers | {job.id for job in control.queue() if self._is_stray(job)})
+        control.cancel(numbers | {job.id for job in self._queue() if self._is_stray(job)})
 
     # -- SLURM ---------------------------------------------------------------------------------------------------
 
@@ -165,7 +171,7 @@ class SlurmProvider:
     async def _submit(self) -> None:
         for one in [one for one in self._account.asked.values() if one.number is None]:
             try:
-                script = await asyncio.to_thread(instance_script, self._compute, str(self._meeting.folder), one.name)
+                script = await asyncio.to_thread(self._script, one.name)
                 number = await asyncio.to_thread(control.submit, script)
             except SlurmError as error:
                 self._refuse(error)
@@ -192,7 +198,7 @@ class SlurmProvider:
     async def _look(self) -> None:
         began = time.monotonic()
         try:
-            queue = await asyncio.to_thread(control.queue)
+            queue = await asyncio.to_thread(self._queue)
         except SlurmError as error:
             self._deaf = str(error)
             self._looks.failed(time.monotonic(), self._deaf)
@@ -203,11 +209,26 @@ class SlurmProvider:
         for one in self._account.take_lost(began):
             await self._bury(one)
         self._cancel |= {job.id for job in ours.values() if self._is_stray(job)}
-        self._failure = self._failure or dead_end(self._compute.name, ours.values())
+        self._give_up_hope(began, dead_end(self._compute.name, ours.values()))
         if changed:
             self._looks.succeeded()
         # An unchanged queue is looked at less and less often.
         self._looks.failed(time.monotonic(), "")
+
+    def _script(self, name: str) -> str:
+        return instance_script(self._compute, str(self._meeting.folder), name)
+
+    def _queue(self) -> list[QueuedJob]:
+        return control.queue(getpass.getuser(), self._family.prefix)
+
+    def _give_up_hope(self, now: float, failure: dict[str, Any] | None) -> None:
+        """Take note of instances that will never start; a node that comes back may still give them hope."""
+        if failure is None:
+            self._hopeless_since = None
+        elif self._hopeless_since is None:
+            self._hopeless_since = now
+        elif now - self._hopeless_since >= _HOPELESS_S:
+            self._failure = self._failure or failure
 
     def _is_stray(self, job: QueuedJob) -> bool:
         """Return whether a job is an instance of this epoch or an earlier one that nobody will ever ask for."""

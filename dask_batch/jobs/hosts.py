@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from dask_batch import settings
 from dask_batch.compute.slurm import control
-from dask_batch.compute.slurm.hostjob import cancel_family
+from dask_batch.compute.slurm.folders import meeting_folder
+from dask_batch.compute.slurm.hostjob import cancel_family, family_of
+from dask_batch.compute.slurm.script import instance_script
 from dask_batch.errors import Refused, WaitTimeout
 from dask_batch.hostfolder import HostFolder, ProcessId
 from dask_batch.jobs.launch import HostView, ensure_host, host_log, look
@@ -19,7 +21,7 @@ from dask_batch.specs.compute import Compute
 from dask_batch.specs.slurm import SlurmCompute
 from dask_batch.storage import Storage
 
-__all__ = ["HostState", "host_state", "leave_nothing", "start_host", "stop_host"]
+__all__ = ["HostState", "host_state", "leave_nothing", "script_of_instance", "start_host", "stop_host"]
 
 _POLL_S = 0.1
 
@@ -143,6 +145,15 @@ def _call_off(folder: HostFolder, view: HostView) -> None:
         if record and "refused" in record:
             folder.note_launch(view.epoch + 1, view.attempts, record | {"permanent": True})
             return
+
+
+def script_of_instance(storage: Storage, compute: SlurmCompute) -> str:
+    """Return the job script of the first instance of the caller's host of a compute, the one that lives or the next."""
+    folder = HostFolder(storage, compute.name, settings.user())
+    view = look(folder)
+    epoch = view.epoch if view.alive else view.epoch + 1
+    place = meeting_folder(storage, folder.user, compute.name, epoch)
+    return instance_script(compute, place, family_of(folder).instance(epoch, 1))
 
 
 def leave_nothing(storage: Storage, compute: Compute) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+import threading
 from typing import Any
 
 from dask_batch.compute.sizing import parse_bytes
@@ -21,6 +22,7 @@ DEATH_TIMEOUT_S = 60
 
 _WARNING_S = 120
 _NAME = "@dask-batch-name@"
+_WRITING = threading.Lock()
 
 
 def warning_s(walltime: str) -> int:
@@ -118,7 +120,8 @@ def _megabytes(memory: str) -> int:
 
 
 def _script(arguments: dict[str, Any], name: str) -> str:
-    return _written(json.dumps(arguments)).replace(_NAME, name)
+    with _WRITING:  # whoever comes second finds it written
+        return _written(json.dumps(arguments)).replace(_NAME, name)
 
 
 @functools.lru_cache(maxsize=16)

@@ -25,6 +25,11 @@ _Idle = Annotated[
 _Slots = Annotated[int | None, typer.Option("--slots", help="Scoring processes per instance; its cores if not given.")]
 _Memory = Annotated[str | None, typer.Option("--memory", help="What an instance may use, such as 8GB.")]
 _Tier = Annotated[str | None, typer.Option("--tier", help="dedicated or low_priority.")]
+_Partition = Annotated[str | None, typer.Option("--partition", help="SLURM: where instances go.")]
+_Account = Annotated[str | None, typer.Option("--account", help="SLURM: who pays.")]
+_Cores = Annotated[int | None, typer.Option("--cores", help="SLURM: cores of an instance.")]
+_Walltime = Annotated[str | None, typer.Option("--walltime", help="SLURM: time limit of an instance.")]
+_Gpus = Annotated[str | None, typer.Option("--gpus", help="SLURM: GPUs of an instance, such as 1 or a100:2.")]
 _Size = Annotated[str | None, typer.Option("--size", hidden=True, help="Read past; `az ml` has it.")]
 
 
@@ -32,6 +37,7 @@ _Size = Annotated[str | None, typer.Option("--size", hidden=True, help="Read pas
     group,
     "create",
     "dask-batch compute create --name four --type local --max-instances 1 --slots 4",
+    "dask-batch compute create --name hpc --type slurm --partition cpu --cores 16 --memory 64GB --max-instances 50",
     "dask-batch compute create -f compute.yml",
 )
 def create(
@@ -45,6 +51,11 @@ def create(
     slots: _Slots = None,
     memory: _Memory = None,
     tier: _Tier = None,
+    partition: _Partition = None,
+    account: _Account = None,
+    cores: _Cores = None,
+    walltime: _Walltime = None,
+    gpus: _Gpus = None,
     size: _Size = None,
     description: options.Description = None,
     tag: options.Tags = None,
@@ -56,6 +67,7 @@ def create(
 
     limits = given(min_instances=min_instances, max_instances=max_instances, slots=slots, memory=memory, tier=tier)
     values = given(name=name, type=type_, idle_time_before_scale_down=idle_time_before_scale_down, size=size)
+    values |= given(partition=partition, account=account, cores=cores, walltime=walltime, gpus=gpus)
     asked = changes(values | limits | given(description=description), set_, more, tag)
     show_compute(cli, cli.ws.compute.create(compute_from_yaml(file, asked)))
 
@@ -100,8 +112,8 @@ def list_(cli: Session) -> None:
 
 @verb(group, "show", "dask-batch compute show -n local -o json")
 def show(cli: Session, name: options.Name) -> None:
-    """Show a compute and its host: whether it lives, its epoch, its instances and jobs."""
-    show_compute(cli, cli.ws.compute.get(name))
+    """Show a compute and its host: whether it lives, its instances and jobs; of SLURM, an instance's job script."""
+    show_compute(cli, cli.ws.compute.get(name), script=True)
 
 
 @verb(group, "start", "dask-batch compute start -n local")

@@ -9,7 +9,7 @@ from typing import Any
 
 from dask_batch.errors import AlreadyExists, InvalidDefinition, NotFound, Refused, choose_from
 from dask_batch.jobs.context import Context
-from dask_batch.jobs.hosts import HostState, host_state, start_host, stop_host
+from dask_batch.jobs.hosts import HostState, host_state, leave_nothing, script_of_instance, start_host, stop_host
 from dask_batch.jobs.job import Job
 from dask_batch.specs.compute import Compute, LocalCompute, compute_from_stored, compute_from_yaml, parse_compute
 from dask_batch.specs.names import check_name
@@ -132,6 +132,7 @@ class Computes:
                 "wait for them, or cancel them"
             )
         stop_host(self._context.storage, name)
+        leave_nothing(self._context.storage, self.get(name))
         # The implicit one may never have been changed, and then it is nowhere.
         with contextlib.suppress(*([NotFound] if name == _IMPLICIT else [])):
             self._context.catalog.computes.delete(name)
@@ -148,6 +149,19 @@ class Computes:
     def host(self, name: str) -> HostState:
         """Return what can be seen of the caller's host of a compute: whether it lives, its instances, its jobs."""
         return host_state(self._context.storage, self.get(name).name)
+
+    def script(self, name: str) -> str:
+        """Return the job script of an instance of a SLURM compute, as `sbatch` gets it.
+
+        Raises
+        ------
+        Refused
+            It is no SLURM compute.
+        """
+        compute = self.get(name)
+        if not isinstance(compute, SlurmCompute):
+            raise Refused(f"compute {name!r} has no job script: its type is {compute.type}, and only slurm has them")
+        return script_of_instance(self._context.storage, compute)
 
     def start(self, name: str) -> None:
         """Start the caller's host of a compute unless one lives; interrupted jobs go on. It ends again when idle.
@@ -176,7 +190,9 @@ class Computes:
         WaitTimeout
             It has not ended in time; the request stands.
         """
-        stop_host(self._context.storage, self.get(name).name, timeout)
+        compute = self.get(name)
+        stop_host(self._context.storage, name, timeout)
+        leave_nothing(self._context.storage, compute)
 
 
 def _spec(compute: Compute | str | os.PathLike[str], keywords: dict[str, Any]) -> Compute:

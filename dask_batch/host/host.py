@@ -88,7 +88,7 @@ class Host:
         """Live: until idle, replaced by a higher epoch, or drained."""
         # Small reads and writes of all jobs, none of which may wait for another one's.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_IO_THREADS, "io"))
-        async with Cluster() as cluster:
+        async with Cluster(self._provider.network) as cluster:
             self._dispatcher = Dispatcher(cluster)
             self._autoscaler = Autoscaler(
                 self._provider,
@@ -97,7 +97,7 @@ class Host:
                 maximum=self._compute.max_instances,
                 idle_limit_s=self._compute.idle_time_before_scale_down,
             )
-            await self._provider.start(cluster.scheduler.address)
+            await self._provider.start(cluster.scheduler)
             try:
                 await self._live(cluster)
                 if self._draining.is_set():
@@ -197,10 +197,11 @@ class Host:
         self._folder.remove(job)
 
     def _follow(self, compute: Compute) -> None:
-        """Take over the bounds of the compute as they were when the newest job was invoked."""
+        """Take over the compute as it was when the newest job was invoked."""
         self._autoscaler.minimum = compute.min_instances
         self._autoscaler.maximum = compute.max_instances
         self._autoscaler.idle_limit_s = compute.idle_time_before_scale_down
+        self._provider.follow(compute)
 
     async def _put_down(self, job: str) -> None:
         """Take a job that has ended out of the inbox, unless it could not even be decided."""
@@ -238,14 +239,17 @@ class Host:
         self._capacity.instances = sum(instance.state == "running" for instance in instances)
         self._capacity.pending = sum(instance.state == "pending" for instance in instances)
         self._capacity.why = self._autoscaler.why
+        self._capacity.failure = self._provider.failure
         self._dispatcher.resize(self._autoscaler.running_slots)
         self._charge(before)
 
     def _charge(self, now: float) -> None:
         """Share the cost of the instances among the jobs that run."""
         seconds, self._charged_at = now - self._charged_at, now
+        held = [instance for instance in self._autoscaler.instances if instance.cores]
         for coordinator in self._jobs.values():
-            coordinator.charge(seconds * self._capacity.instances / len(self._jobs))
+            share = seconds / len(self._jobs)
+            coordinator.charge(share * len(held), share * sum(instance.cores for instance in held))
 
     async def _drain(self) -> None:
         """Assign nothing more, and wait some seconds for what is in hand to come back and be committed."""

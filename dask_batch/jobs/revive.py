@@ -50,14 +50,15 @@ class Reviver:
         self._reached = max(self._reached, status.counts.items)
         try:
             self._folder.post(self._job)
-            ensure_host(self._storage, self._compute, self._folder.user)
+            view = ensure_host(self._storage, self._compute, self._folder.user)
         except OSError as error:
             raise StorageError(
                 error.errno,
                 f"job {self._job!r} is interrupted, and no host can be started for it: {error.strerror or error}: "
                 f"{error.filename or self._storage.root!r}; make room or allow writing there, then job.wait() goes on",
             ) from error
-        self._starts += 1
+        if not view.refused:  # the cluster takes nothing at the moment, which passes
+            self._starts += 1
 
     def forget(self) -> None:
         """Begin anew: whoever waits again may have mended what kept hosts from starting."""

@@ -72,6 +72,8 @@ def _walltime(value: Any) -> Any:
 
 
 def _gpus(value: Any) -> Any:
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
     if isinstance(value, str) and _GPUS.fullmatch(value):
         return value
     if isinstance(value, str):

@@ -63,6 +63,9 @@ class Shelf:
     def __init__(self):
         self.there, self.asked = [], 0
 
+    why = ""
+    failure = None
+
     async def start(self, scheduler): ...
 
     async def request(self, count):

@@ -1,4 +1,4 @@
-"""The job scripts of instances and hosts. dask-jobqueue writes them; here stands what goes into them."""
+"""The job scripts of instances, which dask-jobqueue writes from what is said here, and of hosts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+import threading
 from typing import Any
 
 from dask_batch.compute.sizing import parse_bytes
@@ -21,6 +22,7 @@ DEATH_TIMEOUT_S = 60
 
 _WARNING_S = 120
 _NAME = "@dask-batch-name@"
+_WRITING = threading.Lock()
 
 
 def warning_s(walltime: str) -> int:
@@ -72,8 +74,16 @@ def instance_script(compute: SlurmCompute, folder: str, name: str) -> str:
             "walltime": compute.walltime,
             "job_extra_directives": [*extra, *compute.job_extra_directives],
             "job_script_prologue": [*_scratch(compute), *compute.job_script_prologue],
-        }
-        | _common(compute, compute.memory),
+            # With exec, Python is the process that SLURM's warning goes to.
+            "python": f"exec {shlex.quote(interpreter(compute))}",
+            "account": compute.account,
+            "memory": f"{parse_bytes(compute.memory)}B" if compute.memory else "0B",
+            "job_mem": f"{_megabytes(compute.memory)}M" if compute.memory else "0",
+            "job_directives_skip": [] if compute.memory else ["--mem="],
+            "processes": 1,
+            "nanny": False,
+            "death_timeout": DEATH_TIMEOUT_S,
+        },
         name,
     )
 
@@ -93,44 +103,25 @@ def host_script(compute: SlurmCompute, folder: str, name: str, arguments: list[s
         The host's command line.
     """
     walltime = compute.host_walltime or compute.walltime
-    extra = [f"--signal=B:TERM@{warning_s(walltime)}", "--requeue", "--open-mode=append", _output(folder)]
-    extra += [f"--qos={compute.qos}"] if compute.qos else []
-    return _script(
-        {
-            "scheduler": shlex.join(arguments),
-            "name": _NAME,
-            "job_name": _NAME,
-            "worker_command": "dask_batch.host",
-            "worker_extra_args": [],
-            "cores": 1,
-            "job_cpu": 1,
-            "queue": compute.host_partition or compute.partition,
-            "walltime": walltime,
-            "job_extra_directives": extra,
-            "job_script_prologue": list(compute.job_script_prologue),
-        }
-        | _common(compute, compute.host_memory),
-        name,
-    )
+    partition = compute.host_partition or compute.partition
+    directives = [f"--job-name={name}", _output(folder), "--open-mode=append", "--requeue", "--ntasks=1"]
+    directives += ["--cpus-per-task=1", f"--mem={_megabytes(compute.host_memory)}M", f"--time={walltime}"]
+    # Not TERM: whoever cancels the job wants no successor.
+    directives += [f"--signal=B:USR1@{warning_s(walltime)}"]
+    asked = {"partition": partition, "account": compute.account, "qos": compute.qos}
+    directives += [f"--{option}={value}" for option, value in asked.items() if value]
+    command = shlex.join([interpreter(compute), "-m", "dask_batch.host", *arguments])
+    lines = ["#!/usr/bin/env bash", "", *(f"#SBATCH {line}" for line in directives), *compute.job_script_prologue]
+    return "\n".join([*lines, f"exec {command}", ""])
 
 
-def _common(compute: SlurmCompute, memory: str | None) -> dict[str, Any]:
-    size = parse_bytes(memory) if memory else 0
-    return {
-        # With exec, Python is the process that SLURM's warning goes to.
-        "python": f"exec {shlex.quote(interpreter(compute))}",
-        "account": compute.account,
-        "memory": f"{size}B",
-        "job_mem": f"{-(-size >> 20)}M",
-        "job_directives_skip": [] if memory else ["--mem="],
-        "processes": 1,
-        "nanny": False,
-        "death_timeout": DEATH_TIMEOUT_S,
-    }
+def _megabytes(memory: str) -> int:
+    return -(-parse_bytes(memory) >> 20)
 
 
 def _script(arguments: dict[str, Any], name: str) -> str:
-    return _written(json.dumps(arguments)).replace(_NAME, name)
+    with _WRITING:  # whoever comes second finds it written
+        return _written(json.dumps(arguments)).replace(_NAME, name)
 
 
 @functools.lru_cache(maxsize=16)
@@ -142,7 +133,8 @@ def _written(arguments: str) -> str:
 def _output(folder: str) -> str:
     if not folder.isprintable():
         raise InvalidDefinition(f"SLURM takes no file name with control characters: {folder!r}; use another root")
-    return f"--output={_quoted(folder.replace('%', '%%'))}/%x-%j.log"
+    path = folder.replace("%", "%%") + "/%x-%j.log"
+    return f"--output={_quoted(path)}"
 
 
 def _quoted(text: str) -> str:

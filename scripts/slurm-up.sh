@@ -6,7 +6,7 @@
 #   eval "$(scripts/slurm-up.sh)"    # sets SLURM_CONF, which all SLURM commands need
 #
 # Partitions: main (the default), short (one minute at most), low (preempted and requeued by high), high, and closed
-# (for account `staff` and QOS `premium` only).
+# (for an account that nobody has).
 # Every variable has a default; two instances with other roots and ports can run side by side:
 #   SLURM_ROOT   the folder of all its files; give slurm-down.sh the same
 #   SLURM_PORT   the controller's port; the nodes listen on the ports after it
@@ -137,7 +137,7 @@ PartitionName=main Default=YES
 PartitionName=short MaxTime=1
 PartitionName=low PreemptMode=REQUEUE GraceTime=${SLURM_GRACE:-0}
 PartitionName=high PriorityTier=10
-PartitionName=closed AllowAccounts=staff AllowQos=premium
+PartitionName=closed AllowAccounts=staff
 CONF
 }
 

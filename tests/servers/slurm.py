@@ -126,6 +126,27 @@ class SlurmCluster:
             self.run("slurmctld", "-f", str(self.conf))
         _wait(self._controller_answers, "the controller answers")
 
+    @contextlib.contextmanager
+    def frozen_controller(self) -> Iterator[None]:
+        """Let the controller hang while the block runs: SLURM's commands wait for it."""
+        daemon = self._daemon("slurmctld")
+        assert daemon is not None
+        daemon.suspend()
+        try:
+            yield
+        finally:
+            daemon.resume()
+
+    @contextlib.contextmanager
+    def configured(self, *lines: str) -> Iterator[None]:
+        """Let the controller run with these lines in slurm.conf while the block runs."""
+        before = self.conf.read_text()
+        try:
+            self._restart_controller(before + "".join(f"{line}\n" for line in lines))
+            yield
+        finally:
+            self._restart_controller(before)
+
     def mend(self) -> None:
         """Bring back everything that was taken down."""
         self.controller_up()
@@ -170,6 +191,11 @@ class SlurmCluster:
         except (OSError, ValueError, psutil.NoSuchProcess):
             return None
         return process if ours else None
+
+    def _restart_controller(self, configuration: str) -> None:
+        self.controller_down()
+        self.conf.write_text(configuration)
+        self.controller_up()
 
     def _controller_answers(self) -> bool:
         with contextlib.suppress(AssertionError):

@@ -63,7 +63,7 @@ def queue(user: str, name_prefix: str, *, limit_s: float = LIMIT_S) -> list[Queu
     SlurmError
         SLURM could not be asked.
     """
-    said = _run(["squeue", "--noheader", f"--user={user}", f"--format={FORMAT}"], limit_s)
+    said = _run(["squeue", "--noheader", f"--user={user}", f"--format={FORMAT}"], limit_s, failed=r"Invalid user")
     return [job for job in parse_queue(said) if job.name.startswith(name_prefix)]
 
 
@@ -87,8 +87,12 @@ def cancel(ids: Iterable[str], *, limit_s: float = LIMIT_S) -> None:
         _run(["scancel", *wanted], limit_s, passed_over=r"Invalid job id specified|already completing or completed")
 
 
-def _run(command: list[str], limit_s: float, text: str = "", passed_over: str | None = None) -> str:
-    """Run a command and return what it prints; lines of its errors that fit `passed_over` are none."""
+def _run(command: list[str], limit_s: float, text: str = "", passed_over: str = "", failed: str = "") -> str:
+    """Run a command and return what it prints.
+
+    Lines of its errors that fit `passed_over` are none; one that fits `failed` is one even if it says that it went
+    well: an empty queue would be a lie.
+    """
     try:
         done = subprocess.run(
             command,
@@ -108,10 +112,10 @@ def _run(command: list[str], limit_s: float, text: str = "", passed_over: str | 
         raise SlurmError(f"`{command[0]}` cannot be run: {error.strerror}", permanent=True) from error
     except subprocess.TimeoutExpired as error:
         raise refusal(command[0], f"{_text(error.stderr)}\ntimed out after {limit_s:g} s") from error
-    if done.returncode:
-        lines = _text(done.stderr).splitlines()
-        errors = [line for line in lines if not (passed_over and re.search(passed_over, line))]
-        if errors or passed_over is None:
+    said = _text(done.stderr)
+    if done.returncode or (failed and re.search(failed, said)):
+        errors = [line for line in said.splitlines() if not (passed_over and re.search(passed_over, line))]
+        if errors or not passed_over:
             raise refusal(command[0], "\n".join(errors))
     return _text(done.stdout)
 

@@ -25,7 +25,7 @@ _KNOWN = [
     (
         r"User's group not permitted|Access/permission denied",
         True,
-        "ask the administrators for access, or change partition",
+        "ask its administrators, or change partition",
     ),
     (r"generic resource|\bgres\b|Trackable RESource", True, f"{_NODES}; change gpus of the compute"),
     (r"time limit is invalid|Invalid --time", True, "`sinfo -o '%P %l'` lists the limits; change walltime"),

@@ -136,10 +136,12 @@ class Workspace:
     def gc(self, older_than: float | timedelta) -> Collected:
         """Remove the folders of jobs that ended long ago, and assets that nothing refers to any more.
 
+        What is left of jobs that were deleted goes too.
+
         Parameters
         ----------
         older_than : float or datetime.timedelta
-            Days (or a duration) since the end of a job, and since the writing of an asset.
+            Days (or a duration) since the end of a job, and since the writing of an asset or of what a job left.
 
         Returns
         -------

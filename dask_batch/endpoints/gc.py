@@ -1,11 +1,12 @@
-"""Removing what nobody needs any more: folders of jobs that ended long ago, and assets without a reference."""
+"""Removing what nobody needs any more: jobs that ended long ago, what is left of deleted ones, unused assets."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from dask_batch.errors import InvalidDefinition
+from dask_batch.errors import InvalidDefinition, NotFound
 from dask_batch.jobs.context import Context
 from dask_batch.jobs.job import Job
 from dask_batch.jobs.text import amount
@@ -34,7 +35,7 @@ class Collected:
 
 
 def collect(context: Context, older_than: float | timedelta) -> Collected:
-    """Remove jobs that ended before, and assets that were written before and have no reference."""
+    """Remove jobs that ended before, and rests of jobs and unused assets that were written before."""
     age = older_than if isinstance(older_than, timedelta) else timedelta(days=float(older_than))
     if age < timedelta(0):
         raise InvalidDefinition(f"older_than={older_than!r} is negative; give days, 0 or more, or a timedelta")
@@ -47,13 +48,29 @@ def collect(context: Context, older_than: float | timedelta) -> Collected:
 
 def _remove_job(context: Context, name: str, before: datetime) -> bool:
     if context.job_folder(name).definition() is None:
-        return False
+        return _remove_rest(context, name, before)
     job = Job(context, name)
     status = job.peek()
     if not status.terminal or datetime.fromisoformat(status.ended or job.created) > before:
         return False
-    job.delete()
+    with contextlib.suppress(NotFound):  # others delete it too
+        job.delete()
     return True
+
+
+def _remove_rest(context: Context, name: str, before: datetime) -> bool:
+    """Remove what is left of a deleted job, unless something of it is young: then somebody may be at work on it."""
+    try:
+        context.catalog.get_job(name)
+    except NotFound:
+        folder, storage = context.job_folder(name).name, context.storage
+        with contextlib.suppress(FileNotFoundError):  # others remove it too
+            written = [storage.modified(file) for file in storage.walk(folder)] or [storage.modified(folder)]
+            if max(written) <= before:
+                storage.remove(folder)
+                return True
+    # With a place in the catalog it may be a job to come: its invocation broke off, or is not done yet.
+    return False
 
 
 def _stored(context: Context) -> list[str]:

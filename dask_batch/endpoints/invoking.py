@@ -17,13 +17,15 @@ from dask_batch.endpoints.computes import Computes
 from dask_batch.endpoints.deployment import Deployment
 from dask_batch.endpoints.inputs import resolve_inputs
 from dask_batch.endpoints.overrides import apply_overrides, check_params
-from dask_batch.errors import AlreadyExists, InvalidDefinition, NotFound
+from dask_batch.errors import AlreadyExists, DaskBatchError, InvalidDefinition
 from dask_batch.jobfolder.folder import now
 from dask_batch.jobfolder.runs import open_run
+from dask_batch.jobs.claiming import take_place
 from dask_batch.jobs.context import Context
+from dask_batch.jobs.deleting import half_deleted
 from dask_batch.jobs.job import Job
 from dask_batch.jobs.launch import ensure_host
-from dask_batch.outputs.claim import claim_output
+from dask_batch.outputs.claim import release_output
 from dask_batch.specs.job import JobDefinition, OutputTarget
 from dask_batch.specs.names import check_name
 from dask_batch.storage import is_local, local_path
@@ -146,6 +148,15 @@ def _check_free(context: Context, name: str) -> None:
         raise AlreadyExists(f"there is a job {name!r} already; choose another job_name=, or leave it out")
 
 
+def _check_clear(context: Context, name: str) -> None:
+    """Make sure that the job will not take for its own what is left of a deleted one of the same name."""
+    if half_deleted(context, name):
+        raise AlreadyExists(
+            f"something is left of a job {name!r} that was deleted; remove it with ws.jobs.delete({name!r}), "
+            "then invoke again"
+        )
+
+
 def _take_name(context: Context, definition: JobDefinition) -> bool:
     """Write the catalog's row; return False if another job has the same idempotency key."""
     try:
@@ -180,13 +191,23 @@ def _tags(tags: Mapping[str, str] | None) -> dict[str, str]:
 def _create(context: Context, definition: JobDefinition, *, taken: bool) -> None:
     """Claim the output place and write ``job.json``."""
     try:
-        claim_output(definition.output.url, definition.name, definition.output.overwrite)
+        _check_clear(context, definition.name)
+        take_place(context, definition, new=taken)
+        context.job_folder(definition.name).create(definition.to_stored())
     except BaseException:
         if taken:
-            with contextlib.suppress(NotFound):
-                context.catalog.delete_job(definition.name)
+            _take_back(context, definition)
         raise
-    context.job_folder(definition.name).create(definition.to_stored())
+
+
+def _take_back(context: Context, definition: JobDefinition) -> None:
+    """Undo what was done for a job that does not come to exist; where the place stays claimed, that claim lapses."""
+    # Of a storage or catalog that is away nothing is known, and whoever invokes is told already.
+    with contextlib.suppress(DaskBatchError, OSError):
+        if context.job_folder(definition.name).definition() is None:
+            with contextlib.suppress(Exception):  # of any type, where the place cannot be
+                release_output(definition.output.url, definition.name)
+            context.catalog.delete_job(definition.name)
 
 
 def _set_off(context: Context, name: str) -> Job:

@@ -22,7 +22,7 @@ from dask_batch.host.scoreboard import Scoreboard
 from dask_batch.host.scoring_run import ScoringRun
 from dask_batch.host.threshold import exceeded
 from dask_batch.jobfolder.decisions import canceled_by
-from dask_batch.jobfolder.folder import JobFolder
+from dask_batch.jobfolder.folder import JobFolder, JobGone
 from dask_batch.jobfolder.ledger import Entry, Ledger, latest_adoption
 from dask_batch.jobfolder.plan import Plan
 from dask_batch.jobfolder.runs import retries_failed, run_settings
@@ -94,10 +94,20 @@ class Coordinator:
     async def run(self) -> None:
         """Bring the job to its end; whatever goes wrong becomes the job's failure, never the host's."""
         try:
+            await self._bring_to_its_end()
+        except JobGone:
+            log.info("job %s was deleted: nothing more is done for it", self.folder.job)
+            await self._executor.cancel(self._gate)
+            self.settled = True
+
+    async def _bring_to_its_end(self) -> None:
+        try:
             decision = await asyncio.to_thread(self.folder.decision, self.number)
             if decision is None:
                 decision = await self._score()
             await self._finish(decision)
+        except JobGone:
+            raise
         except Exception as error:
             log.exception("job %s", self.folder.job)
             await self._fail_with(error)
@@ -132,17 +142,18 @@ class Coordinator:
         """Score what no entry covers, and return how the run was decided, if it was."""
         await asyncio.to_thread(self._reporter.move, State.PROVISIONING)
         preparing = asyncio.create_task(self._prepare())
-        while not preparing.done():
-            await asyncio.wait({preparing}, timeout=_TICK_S)
-            if not preparing.done() and (request := await self._cancel_asked()):
-                # Listing goes on in its thread for a while; what it still writes is without effect.
-                preparing.cancel()
-                return await self._cancel(request)
         try:
+            while not preparing.done():
+                await asyncio.wait({preparing}, timeout=_TICK_S)
+                if not preparing.done() and (request := await self._cancel_asked()):
+                    return await self._cancel(request)
             board = await preparing
         except DaskBatchError as error:
             told = {"type": type(error).__name__, "message": str(error), "next": "correct the input and invoke again"}
             return await self._decide("Failed", told)
+        finally:
+            # Where it was not waited for, listing goes on in its thread for a while; it writes nothing that has effect.
+            preparing.cancel()
         plan = board.plan
         self._reporter.update(files=plan.info.files, bytes=plan.info.bytes, mini_batches=plan.mini_batches)
         scoring = ScoringRun(
@@ -217,7 +228,12 @@ class Coordinator:
         if time.monotonic() - self._looked_at < _CANCEL_LOOK_EVERY_S:
             return None
         self._looked_at = time.monotonic()
-        return await asyncio.to_thread(self.folder.cancel_requested, self.number)
+        return await asyncio.to_thread(self._look)
+
+    def _look(self) -> dict[str, Any] | None:
+        """Return who asks to cancel this run, if the job is still there to be canceled."""
+        self.folder.check()
+        return self.folder.cancel_requested(self.number)
 
     def _too_many_failures(self, scoring: ScoringRun) -> dict[str, Any] | None:
         done = scoring.board.done
@@ -297,6 +313,8 @@ class Coordinator:
         }
         try:
             await self._finish(await self._decide("Failed", reason))
+        except JobGone:
+            raise
         except Exception:
             # Not even that can be written: the job stays live, and the next host takes it up.
             log.exception("job %s could not be decided", self.folder.job)

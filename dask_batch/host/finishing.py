@@ -15,7 +15,8 @@ from dask_batch.jobfolder.chunks import Counts
 from dask_batch.jobfolder.folder import JobFolder, now
 from dask_batch.jobfolder.states import State
 from dask_batch.outputs.claim import release_output
-from dask_batch.outputs.finalize import assemble, clean, finished, format_group, plan_finalizing
+from dask_batch.outputs.finalize import Finalizing, assemble, clean, discard, finished, format_group, plan_finalizing
+from dask_batch.outputs.tasks import CopyTask, FormatTask
 from dask_batch.specs.job import JobDefinition
 from dask_batch.storage import is_transient
 
@@ -44,6 +45,7 @@ async def finish(
     reporter : Reporter
         The job's status.
     """
+    await asyncio.to_thread(folder.check)
     number, outcome = int(decision["run"]), State(decision["outcome"])
     reason = decision.get("reason")
     reporter.update(counts=Counts.from_json(decision["counts"]), why="")
@@ -110,18 +112,45 @@ async def _finalize(folder: JobFolder, decision: dict[str, Any], executor: Execu
     if done is not None:
         return done
     work = await asyncio.to_thread(plan_finalizing, folder, decision)
+    try:
+        results = await _format(executor, work)
+        return await asyncio.to_thread(assemble, folder, work, results)
+    except Exception:
+        # Else a disk that is full would stay so, and have one more unfinished output on it after each attempt.
+        await asyncio.to_thread(discard, work)
+        raise
+
+
+async def _format(executor: Executor, work: Finalizing) -> list[dict[str, Any]]:
+    """Run the tasks of finalizing and return what came of each.
+
+    After one has failed no other is begun, and its error is raised when those at work have ended: none writes any more.
+    """
     # As many at once as can run: where more were handed over, chunks of other jobs would wait behind all of them.
     room = asyncio.Semaphore(executor.width)
-    results = await asyncio.gather(*(_patiently(executor, room, format_group, task) for task in work.tasks))
-    return await asyncio.to_thread(assemble, folder, work, results)
+    results: list[dict[str, Any]] = []
+    failures: list[Exception] = []
+
+    async def one(task: FormatTask | CopyTask) -> None:
+        async with room:
+            if failures:
+                return
+            try:
+                results.append(await _patiently(executor, format_group, task))
+            except Exception as error:  # noqa: BLE001 - raised below
+                failures.append(error)
+
+    await asyncio.gather(*map(one, work.tasks))
+    if failures:
+        raise failures[0]
+    return results
 
 
-async def _patiently(executor: Executor, room: asyncio.Semaphore, function: Any, *arguments: Any) -> Any:
+async def _patiently(executor: Executor, function: Any, *arguments: Any) -> Any:
     """Run a function, again after transient errors and lost instances."""
     for attempt in range(1, _TRIES + 1):
         try:
-            async with room:
-                return await executor.run(function, *arguments)
+            return await executor.run(function, *arguments)
         except Exception as error:
             if attempt == _TRIES or not (isinstance(error, InstanceLost) or is_transient(error)):
                 raise

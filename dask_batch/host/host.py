@@ -20,7 +20,7 @@ from dask_batch.host.dispatcher import Dispatcher
 from dask_batch.host.heartbeat import Heartbeat
 from dask_batch.host.reporter import Capacity
 from dask_batch.hostfolder import HostFolder
-from dask_batch.jobfolder.folder import JobFolder
+from dask_batch.jobfolder.folder import JobFolder, JobGone
 from dask_batch.jobfolder.runs import open_run
 from dask_batch.specs.compute import Compute
 from dask_batch.specs.job import JobDefinition
@@ -156,6 +156,8 @@ class Host:
             if job not in self._jobs and time.monotonic() >= self._rests_until.get(job, 0.0):
                 try:
                     await self._take_up(job, cluster)
+                except JobGone:
+                    log.info("job %s was deleted as it was taken up", job)
                 except Exception as error:
                     log.exception("job %s cannot be taken up", job)
                     self._rests_until[job] = time.monotonic() + _REST_S
@@ -166,13 +168,13 @@ class Host:
                 await self._put_down(job)
 
     async def _take_up(self, job: str, cluster: Cluster) -> None:
-        folder = JobFolder(self._folder.storage, job)
-        record = await asyncio.to_thread(folder.definition)
+        record = await asyncio.to_thread(JobFolder(self._folder.storage, job).definition)
         if record is None:
             # Its folder was deleted, or the client died before it wrote it and has not come back.
             await asyncio.to_thread(self._folder.remove, job)
             return
         definition = JobDefinition.from_stored(record)
+        folder = JobFolder(self._folder.storage, job, definition.created)
         if not await asyncio.to_thread(folder.runs):
             # The client died right before it opened the first run; that was all that was left to do.
             await asyncio.to_thread(open_run, folder, 1, definition.owner)
@@ -193,7 +195,8 @@ class Host:
             "traceback": "".join(traceback.format_exception(error)),
             "next": "run the version of dask-batch that invoked it, or delete it and invoke again",
         }
-        decide(folder, max(folder.runs(), default=1), self._epoch, "Failed", reason)
+        if folder.definition() is not None:  # or it was deleted at that moment, which was all that was wrong with it
+            decide(folder, max(folder.runs(), default=1), self._epoch, "Failed", reason)
         self._folder.remove(job)
 
     def _follow(self, compute: Compute) -> None:
@@ -210,24 +213,23 @@ class Host:
         if task.exception() is not None:
             log.error("job %s", job, exc_info=task.exception())
         if coordinator.settled:
-            await asyncio.to_thread(self._clear_inbox, job, coordinator.number)
+            await asyncio.to_thread(self._clear_inbox, coordinator.folder, coordinator.number)
         else:
             self._rests_until[job] = time.monotonic() + _REST_S
         log.info("job %s ends", job)
 
-    def _clear_inbox(self, job: str, run: int) -> None:
-        """Remove a job's marker, unless another run of it was opened meanwhile.
+    def _clear_inbox(self, folder: JobFolder, run: int) -> None:
+        """Remove a job's marker, unless another run of it was opened meanwhile, or another job has its name now.
 
-        Who resumes opens the run before posting the marker: if the run is seen here the marker is put back, and if
-        not, it is posted after this.
+        Who resumes opens the run before posting the marker, and who invokes writes ``job.json`` before: if that is seen
+        here the marker is put back, and if not, it is posted after this.
         """
-        self._folder.remove(job)
-        folder = JobFolder(self._folder.storage, job)
+        self._folder.remove(folder.job)
         if folder.definition() is None:
-            # It was deleted as soon as it was decided, and what this host wrote after that made its folder anew.
+            # It was deleted, and what was written for it at that moment made its folder anew.
             folder.storage.remove(folder.name)
-        elif max(folder.runs(), default=run) > run:
-            self._folder.post(job)
+        elif folder.gone() or max(folder.runs(), default=run) > run:
+            self._folder.post(folder.job)
 
     # -- instances -----------------------------------------------------------------------------------------------
 

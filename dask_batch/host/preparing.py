@@ -6,7 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from dask_batch.errors import InputError, Refused
+from dask_batch.errors import InputError
 from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.plan import Plan
 from dask_batch.planning.build import build_plan
@@ -50,8 +50,6 @@ def _prepare(folder: JobFolder, definition: JobDefinition) -> Plan:
         mini_batch_size=definition.settings.mini_batch_size,
         types=types,
     )
-    if folder.definition() is None:
-        raise Refused(f"job {folder.job!r} was deleted while it was planned")
     if plan.write(folder):
         return plan
     # A host that was replaced wrote one at the same moment: that one holds.

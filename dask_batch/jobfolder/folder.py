@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from dask_batch.storage import Storage, join
 
-__all__ = ["JobFolder", "now"]
+__all__ = ["JobFolder", "JobGone", "now"]
 
 
 def now() -> str:
     """Return the time as an ISO 8601 string in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class JobGone(Exception):
+    """The job that somebody works on was deleted; there may be another one of its name."""
 
 
 class JobFolder:
@@ -25,12 +30,16 @@ class JobFolder:
         The storage of the workspace.
     job : str
         The job's name.
+    created : str, optional
+        When the job was invoked, as its ``job.json`` says: for a host, which works on it for long and may be frozen
+        over it. Once that job was deleted nothing more is written to the folder, which may be that of another one.
     """
 
-    def __init__(self, storage: Storage, job: str) -> None:
+    def __init__(self, storage: Storage, job: str, created: str | None = None) -> None:
         self.storage = storage
         self.job = job
         self.name = join("jobs", job)
+        self._created = created
         self._outcomes: dict[int, dict[str, Any]] = {}
 
     def __repr__(self) -> str:
@@ -55,11 +64,42 @@ class JobFolder:
         document: dict[str, Any] | None = self.storage.find_json(self.path("job.json"))
         return document
 
+    # -- whether it is still that job ----------------------------------------------------------------------------
+
+    def gone(self) -> bool:
+        """Return whether the job that this is about was deleted; False where it was not told which one that is."""
+        if self._created is None:
+            return False
+        record = self.definition()
+        return record is None or record.get("created") != self._created
+
+    def check(self) -> None:
+        """Raise JobGone if the job that this is about was deleted."""
+        if self.gone():
+            raise JobGone(f"job {self.job!r} was deleted")
+
+    def add(self, name: str, content: bytes) -> bool:
+        """Write a file of this folder as `Storage.create` does. Raises JobGone if the job was deleted."""
+        return self._add(name, lambda: self.storage.create(name, content))
+
+    def add_json(self, name: str, document: Any) -> bool:
+        """Write a JSON document as `add` does."""
+        return self._add(name, lambda: self.storage.create_json(name, document))
+
+    def _add(self, name: str, create: Callable[[], bool]) -> bool:
+        self.check()
+        added = create()
+        if added and self.gone():
+            # It was deleted right before this was written, which would be taken for a file of the next one.
+            self.storage.remove(name)
+            self.check()
+        return added
+
     # -- runs ----------------------------------------------------------------------------------------------------
 
     def open_run(self, number: int, request: dict[str, Any]) -> bool:
         """Write ``run-<n>.json``; return False if that run is open already."""
-        return self.storage.create_json(self.path(f"run-{number}.json"), request)
+        return self.add_json(self.path(f"run-{number}.json"), request)
 
     def runs(self) -> list[int]:
         """Return the numbers of the runs opened so far, ascending."""
@@ -88,7 +128,7 @@ class JobFolder:
 
         Returns False if run `number` was decided before: then that decision stands.
         """
-        return self.storage.create_json(self.path(f"final-{number}.json"), decision)
+        return self.add_json(self.path(f"final-{number}.json"), decision)
 
     def decision(self, number: int) -> dict[str, Any] | None:
         """Return how run `number` was decided, or None."""
@@ -109,7 +149,7 @@ class JobFolder:
 
     def close(self, number: int, result: dict[str, Any]) -> bool:
         """Write ``finalized-<n>.json``: the outputs of a completed run are in place, or could not be put there."""
-        return self.storage.create_json(self.path(f"finalized-{number}.json"), result)
+        return self.add_json(self.path(f"finalized-{number}.json"), result)
 
     def closed(self, number: int) -> dict[str, Any] | None:
         """Return how finalizing run `number` ended, or None."""

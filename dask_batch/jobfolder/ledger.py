@@ -127,7 +127,7 @@ class Ledger:
         name = self._folder.path("ledger", f"e{self._epoch}-adopted.json")
         entries = entries_of_run(self._folder, self._run, self._epoch - 1)
         record = {"epoch": self._epoch, "at": now(), "entries": [entry.to_json() for entry in entries]}
-        if not self._folder.storage.create_json(name, record):
+        if not self._folder.add_json(name, record):
             entries = entries_of_run(self._folder, self._run, self._epoch)
             self._sequence = _next_sequence(self._folder, self._epoch)
         check_disjoint(entries)
@@ -137,7 +137,7 @@ class Ledger:
         """Commit entries: when this returns they count, together."""
         record = {"id": secrets.token_hex(8), "entries": [entry.to_json() for entry in entries]}
         name = self._folder.path("ledger", f"e{self._epoch}-{self._sequence:08d}.json")
-        if not self._folder.storage.create_json(name, record):
+        if not self._folder.add_json(name, record):
             raise InternalError(f"{name} exists already: two hosts share epoch {self._epoch}")
         self._sequence += 1
 

@@ -150,7 +150,7 @@ class Plan:
         metadata = {_INFO_KEY: json.dumps(self.info.to_json()).encode()}
         sink = io.BytesIO()
         pq.write_table(self.table.replace_schema_metadata(metadata), sink, compression="zstd")
-        return folder.storage.create(folder.path("plan.parquet"), sink.getvalue())
+        return folder.add(folder.path("plan.parquet"), sink.getvalue())
 
     @classmethod
     def read(cls, folder: JobFolder) -> Plan | None:

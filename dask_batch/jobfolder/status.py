@@ -95,11 +95,12 @@ class Status:
 def write_status(folder: JobFolder, status: Status) -> None:
     """Replace ``status.json``; only the job's coordinator does.
 
-    It is for people, so where it cannot be written the job goes on without.
+    It is for people, so where it cannot be written the job goes on without; where the job was deleted, nothing is.
     """
     record = dataclasses.replace(status, updated=now()).to_json()
     try:
-        folder.storage.put_json(folder.path("status.json"), record)
+        if not folder.gone():
+            folder.storage.put_json(folder.path("status.json"), record)
     except Exception:
         log.warning("job %s: its status could not be written", folder.job, exc_info=True)
 
@@ -113,12 +114,13 @@ def read_status(folder: JobFolder) -> Status | None:
 def write_event(folder: JobFolder, what: str, **details: Any) -> None:
     """Note that something happened, such as ``write_event(folder, "state", start="Queued", finish="Running")``.
 
-    It is for people, so where it cannot be written the job goes on without.
+    It is for people, so where it cannot be written the job goes on without; where the job was deleted, nothing is.
     """
     stamp = now()
     name = f"{stamp.replace(':', '').replace('+0000', 'Z')}-{secrets.token_hex(3)}.json"
     try:
-        folder.storage.create_json(folder.path("events", name), {"at": stamp, "event": what, **details})
+        if not folder.gone():
+            folder.storage.create_json(folder.path("events", name), {"at": stamp, "event": what, **details})
     except Exception:
         log.warning("job %s: event %r could not be written", folder.job, what, exc_info=True)
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from dask_batch.errors import (
-    DaskBatchError,
-    NotFound,
-    Refused,
-)
+from dask_batch.errors import CatalogError, NotFound
 from dask_batch.jobfolder.states import State
 from dask_batch.jobfolder.status import read_events
 from dask_batch.jobs.cancel import cancel_job
@@ -129,12 +124,8 @@ class Job:
 
     def peek(self) -> JobStatus:
         """Return where the job stands, as `status` does, without taking it up again if it is interrupted."""
-        # Whoever reads that a job has ended leaves that in the catalog, for lists.
         status = read_job_status(self.folder, self.host)
-        said = str(status) if status.terminal else ""
-        if self._told != said and (said or self._told):
-            self.context.catalog.set_job_state(self.name, said or None)
-        self._told = said
+        self._tell(str(status) if status.terminal else "")
         return status
 
     @property
@@ -374,25 +365,31 @@ class Job:
     def delete(self) -> None:
         """Delete the job: its folder, outputs in it included, and its place in the catalog.
 
-        Outputs that the invocation put elsewhere stay.
+        Outputs that the invocation put elsewhere stay. Where this is interrupted the job is gone all the same, and what
+        is left of it can be deleted again.
 
         Raises
         ------
         Refused
             The job has not ended; cancel it first.
+        NotFound
+            It is deleted already.
         """
-        status = self.peek()
-        if not status.terminal:
-            raise Refused(f"job {self.name!r} is {status}; cancel() it before delete()")
-        if status.state is not State.COMPLETED:
-            # A place without outputs is free for others; nothing is lost where that cannot be said.
-            with contextlib.suppress(DaskBatchError, OSError):
-                release_output(self.definition.output.url, self.name)
-        self.context.storage.remove(self.folder.name)
-        with contextlib.suppress(NotFound):
-            self.context.catalog.delete_job(self.name)
+        from dask_batch.jobs.deleting import delete_job
+
+        delete_job(self)
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _tell(self, said: str) -> None:
+        """Leave in the catalog how the job has ended, for lists; where that cannot be, whoever looks next does it."""
+        if self._told != said and (said or self._told):
+            # The truth is in the job's folder, which can be read without the catalog.
+            try:
+                self.context.catalog.set_job_state(self.name, said or None)
+            except CatalogError:
+                return
+        self._told = said
 
     def _explain(self, *, retry: bool) -> Explanation:
         from dask_batch.jobs.explaining import explain

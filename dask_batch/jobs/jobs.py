@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 from dask_batch.errors import InvalidDefinition, NotFound, choose_from
 from dask_batch.jobfolder.states import TERMINAL, State
 from dask_batch.jobs.context import Context
+from dask_batch.jobs.deleting import delete_rest, half_deleted
 from dask_batch.jobs.job import Job
 from dask_batch.jobs.text import amount, share
 from dask_batch.specs.names import check_name
@@ -112,11 +113,13 @@ class Jobs:
         """
         folder = self._context.job_folder(name)
         if folder.definition() is None:
+            if half_deleted(self._context, name):
+                raise NotFound(f"job {name!r} was deleted, and something of it is left; {_removal(name)}")
             # Says which jobs there are, if it is none of them.
             self._context.catalog.get_job(name)
             raise NotFound(
                 f"job {name!r} has a name and nothing else: its invocation broke off, or is not done yet; "
-                f"ws.jobs.delete({name!r}) removes it, and a repeat with the same idempotency_key completes it"
+                f"{_removal(name)}, and a repeat with the same idempotency_key completes it"
             )
         return Job(self._context, name)
 
@@ -164,12 +167,14 @@ class Jobs:
 
     def delete(self, name: str) -> None:
         """Delete a job; see `Job.delete`. What a half-deleted or never completed job left goes too."""
-        folder = self._context.job_folder(check_name(name, "job"))
-        if folder.definition() is not None:
+        if self._context.job_folder(check_name(name, "job")).definition() is None:
+            delete_rest(self._context, name)
+        else:
             Job(self._context, name).delete()
-            return
-        self._context.storage.remove(folder.name)
-        self._context.catalog.delete_job(name)
+
+
+def _removal(name: str) -> str:
+    return f"ws.jobs.delete({name!r}) removes it"
 
 
 def live_jobs(context: Context, endpoint: str) -> list[Job]:

@@ -10,9 +10,9 @@ from dask_batch.hostfolder import HostFolder
 from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.runs import open_run, run_settings
 from dask_batch.jobfolder.states import State
+from dask_batch.jobs.claiming import take_place
 from dask_batch.jobs.launch import ensure_host
 from dask_batch.jobs.reading import JobStatus, current_run, read_job_status
-from dask_batch.outputs.claim import claim_output
 from dask_batch.specs.scoring_settings import override_name
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def go_on(job: Job, overrides: Mapping[str, Any], retry: Retry) -> Job:
         )
     check = _check_retryable if retry == "failed" else _check_resumable
     check(job.folder, job.host)
-    claim_output(job.definition.output.url, job.name, job.definition.output.overwrite)
+    take_place(job.context, job.definition)
     _open_next_run(job.folder, job.host, job.context.user, changes, retry)
     ensure_host(job.context.storage, job.definition.compute, job.owner)
     job.peek()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dask_batch.errors import AlreadyExists, DaskBatchError, StorageError
@@ -12,8 +13,19 @@ from dask_batch.storage import Storage
 __all__ = ["check_owner", "claim_output", "release_output"]
 
 
-def claim_output(url: str, job: str, overwrite: bool = False) -> None:
+def claim_output(
+    url: str,
+    job: str,
+    overwrite: bool = False,
+    *,
+    root: str = "",
+    lapsed: Callable[[str], bool] = lambda job: False,
+    new: bool = False,
+) -> None:
     """Take the folder `url` as the output place of a job; nothing happens if the job has it already.
+
+    A place without files whose claim has lapsed is taken over. Should two jobs do so at the same moment, the one whose
+    name stands there in the end writes; the other one fails before it touches anything (`check_owner`).
 
     Parameters
     ----------
@@ -24,6 +36,12 @@ def claim_output(url: str, job: str, overwrite: bool = False) -> None:
     overwrite : bool
         Take it even if it holds files or belongs to another job. What is there stays until the job's own outputs
         are complete.
+    root : str
+        The storage root of the job's workspace.
+    lapsed : callable
+        Takes the name of another job of this workspace, and returns whether its claim counts no more.
+    new : bool
+        Whether the job came to its name just now: what is there was left by an earlier one of the same name.
 
     Raises
     ------
@@ -33,7 +51,7 @@ def claim_output(url: str, job: str, overwrite: bool = False) -> None:
         It cannot be written.
     """
     try:
-        _claim(Storage(url), url, job, overwrite)
+        _claim(Storage(url), {"format": 1, "job": job, "root": root, "at": now()}, overwrite, lapsed, new)
     except DaskBatchError:
         raise
     except Exception as error:
@@ -43,20 +61,36 @@ def claim_output(url: str, job: str, overwrite: bool = False) -> None:
         ) from error
 
 
-def _claim(place: Storage, url: str, job: str, overwrite: bool) -> None:
-    record = {"format": 1, "job": job, "at": now()}
-    if not overwrite and (found := _foreign(place)) and _owner(place) != job:
+def _claim(place: Storage, record: dict[str, Any], overwrite: bool, lapsed: Callable[[str], bool], new: bool) -> None:
+    job = record["job"]
+    if not overwrite and (found := _foreign(place)) and (new or _owner(place) != job):
+        some = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
         raise AlreadyExists(
-            f"output place {url!r} holds files already ({', '.join(found[:3])}{', …' if len(found) > 3 else ''}); "
+            f"output place {place.root!r} holds files already ({some}); "
             "name another place, or allow replacing them with overwrite=True"
         )
     if place.create_json(OWNER, record) or _owner(place) == job:
         return
-    if not overwrite:
+    if overwrite:
+        place.put_json(OWNER, record)
+    elif not _take_over(place, record, lapsed):
+        owner = _owner(place)
         raise AlreadyExists(
-            f"output place {url!r} belongs to job {_owner(place)!r}; name another place, or take it with overwrite=True"
+            f"output place {place.root!r} belongs to job {owner!r}; name another place, or take it with overwrite=True "
+            f"(if the invocation of that job broke off, ws.jobs.delete({owner!r}) lets go of it)"
         )
-    place.put_json(OWNER, record)
+
+
+def _take_over(place: Storage, record: dict[str, Any], lapsed: Callable[[str], bool]) -> bool:
+    """Put a claim in the place of one that has lapsed, and return whether that was done."""
+    standing: dict[str, Any] | None = place.find_json(OWNER)
+    if standing is not None:
+        # Of another workspace's jobs nothing is known here.
+        if not record["root"] or standing.get("root") != record["root"] or not lapsed(str(standing["job"])):
+            return False
+        if place.find_json(OWNER) == standing:
+            place.remove(OWNER)
+    return place.create_json(OWNER, record)
 
 
 def release_output(url: str, job: str) -> None:
@@ -74,8 +108,7 @@ def check_owner(place: Storage, job: str) -> None:
         owner = _owner(place)
     if owner != job:
         raise AlreadyExists(
-            f"output place {place.root!r} was taken by job {owner!r} with overwrite=True; start the job again with "
-            "another place"
+            f"output place {place.root!r} was taken by job {owner!r} meanwhile; start the job again with another place"
         )
 
 

@@ -13,12 +13,12 @@ says, the files that scripts left, and last ``_SUCCESS``: JSON that lists these 
 
 from __future__ import annotations
 
-import secrets
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dask_batch.errors import InternalError
+from dask_batch.errors import InternalError, Refused
 from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.ledger import Entry
 from dask_batch.jobfolder.plan import Plan
@@ -28,7 +28,6 @@ from dask_batch.outputs.read import Rows
 from dask_batch.outputs.records import consolidate_reports
 from dask_batch.outputs.target import (
     REPLACED,
-    STAGING,
     SUCCESS,
     append_files,
     marker,
@@ -36,12 +35,16 @@ from dask_batch.outputs.target import (
     naming,
     old_files,
     prune,
+    remove_staged,
+    staging_folder,
     writing,
 )
 from dask_batch.outputs.tasks import CopyTask, FormatTask, format_group, rows_per_file
 from dask_batch.storage import Storage, join
 
-__all__ = ["Finalizing", "assemble", "clean", "finalize", "finished", "format_group", "plan_finalizing"]
+__all__ = ["Finalizing", "assemble", "clean", "discard", "finalize", "finished", "format_group", "plan_finalizing"]
+
+log = logging.getLogger(__name__)
 
 _FILES_PER_COPY = 500
 
@@ -112,11 +115,14 @@ def finalize(folder: JobFolder, decision: dict[str, Any]) -> dict[str, Any]:
         Another job has taken the output place.
     StorageError
         It cannot be written: the message names the path.
+    Refused
+        Somebody else has closed the run as failed.
     """
     work = plan_finalizing(folder, decision, at_once=True)
     try:
         return assemble(folder, work, [format_group(task) for task in work.tasks])
     except Exception:
+        discard(work)
         # Somebody else who finalizes the same run may have been quicker, and has removed our unfinished files.
         if done := finished(folder, decision["run"]):
             return done
@@ -127,13 +133,25 @@ def finished(folder: JobFolder, run: int) -> dict[str, Any] | None:
     """Return what `finalize` returns if the outputs of this run are in place already, else None.
 
     They may have been replaced since, by those of a later run: then the note that this run was closed says so.
+
+    Raises
+    ------
+    JobGone
+        The job was deleted since.
+    Refused
+        The run was closed as failed: the next one puts the outputs in place, and removes what this one left unfinished.
     """
+    folder.check()
     closed = folder.closed(run)
-    if closed is not None and closed["outcome"] == "Completed":
+    if closed is not None:
+        if closed["outcome"] != "Completed":
+            raise Refused(f"run {run} of job {folder.job!r} was closed as failed; job.resume() writes its outputs")
         return {name: closed[name] for name in ("outputs", "rows", "bytes", "collected")}
-    url = str(_definition(folder)["output"]["url"])
+    definition = _definition(folder)
+    url = str(definition["output"]["url"])
     record = marker(Storage(url))
-    if record.get("job") != folder.job or record.get("run") != run:
+    # A job that was deleted may have had the same name, and have left its outputs there.
+    if [record.get(name) for name in ("job", "created", "run")] != [folder.job, definition.get("created"), run]:
         return None
     return _summary(url, record["rows"], record["bytes"], record["collected"])
 
@@ -150,7 +168,7 @@ def plan_finalizing(folder: JobFolder, decision: dict[str, Any], *, at_once: boo
 
     Raises
     ------
-    JobFailed, AlreadyExists, StorageError
+    JobFailed, AlreadyExists, StorageError, Refused
         As `finalize`.
     """
     definition, run = _definition(folder), int(decision["run"])
@@ -164,7 +182,8 @@ def plan_finalizing(folder: JobFolder, decision: dict[str, Any], *, at_once: boo
     entries = [Entry.from_json(record) for record in decision["entries"]]
     collected = collected_files(folder, entries, file_name)
     old = old_files(place, file_name)
-    staging = f"{STAGING}{folder.job}-{decision['run']}-{secrets.token_hex(4)}"
+    remove_staged(place, folder.job, run)
+    staging = staging_folder(folder.job, run)
     # Moving within an object store is copying: where nothing is replaced, files are written in place at once.
     direct = not place.is_local and not old
     moves: list[tuple[str, str]] = []
@@ -242,6 +261,7 @@ def assemble(folder: JobFolder, work: Finalizing, results: Sequence[dict[str, An
     record = {
         "format": 1,
         "job": folder.job,
+        "created": _definition(folder).get("created"),
         "run": work.run,
         "rows": rows,
         "bytes": size,
@@ -252,6 +272,19 @@ def assemble(folder: JobFolder, work: Finalizing, results: Sequence[dict[str, An
     with naming(join(work.url, SUCCESS)):
         place.put_json(SUCCESS, record)
     return _summary(work.url, rows, size, collected)
+
+
+def discard(work: Finalizing) -> None:
+    """Remove what an attempt that failed has not put in place; nobody may be at work on its tasks any more.
+
+    Where it cannot be removed, finalizing the next run does it.
+    """
+    if not work.staging:
+        return
+    try:
+        Storage(work.url).remove(work.staging)
+    except Exception:  # clients of stores raise errors of any type
+        log.warning("%s: unfinished outputs could not be removed", join(work.url, work.staging), exc_info=True)
 
 
 def _publish(folder: JobFolder, place: Storage, work: Finalizing) -> dict[str, Any] | None:

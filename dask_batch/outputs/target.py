@@ -7,6 +7,8 @@ are written under their names at once.
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -26,6 +28,8 @@ __all__ = [
     "naming",
     "old_files",
     "prune",
+    "remove_staged",
+    "staging_folder",
     "writing",
 ]
 
@@ -69,6 +73,7 @@ def writing(url: str) -> Iterator[BinaryIO]:
             yield remote
         except BaseException:
             remote.discard()
+            remote.closed = True  # or its destructor would complete it
             raise
         remote.close()
 
@@ -101,6 +106,23 @@ def move(source: str, target: str) -> None:
             return
         fs.cp_file(path, locate(target)[1])
         fs.rm_file(path)
+
+
+def staging_folder(job: str, run: int) -> str:
+    """Return a new name, within an output place, for the folder of what one attempt has not put in place yet."""
+    return f"{STAGING}{job}-{run}-{secrets.token_hex(4)}"
+
+
+def remove_staged(place: Storage, job: str, before: int) -> None:
+    """Remove what attempts for runs of a job below `before` left unfinished, so that there is room for what comes now.
+
+    These runs are closed. Of the same run another host may be at work.
+    """
+    names = re.compile(rf"{re.escape(STAGING + job)}-(\d+)-[0-9a-f]{{8}}")
+    with naming(place.root):
+        for name in place.list(""):
+            if (match := names.fullmatch(name)) and int(match[1]) < before:
+                place.remove(name)
 
 
 def old_files(place: Storage, file_name: str | None) -> set[str]:

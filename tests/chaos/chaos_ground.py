@@ -280,7 +280,7 @@ class Ground:
         found = sorted(path for path in place.rglob("*") if path.name not in (OWNER, SUCCESS))
         files = {str(path.relative_to(place)): b"" if path.is_dir() else path.read_bytes() for path in found}
         said = marker(Storage(str(place)))
-        assert said.pop("job") == job.name
+        assert (said.pop("job"), said.pop("created")) == (job.name, job.definition.created)
         errors = job.errors()[["file", "row", "type", "message"]].astype(object)
         mini_batches = job.mini_batches()[["mini_batch", "items", "rows", "failed"]]
         return Outcome(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dask_batch import Workspace
-from dask_batch.errors import DaskBatchError, NotFound, Refused
+from dask_batch.errors import AlreadyExists, DaskBatchError, NotFound, Refused
 from dask_batch.jobs.hosts import host_state
 
 
@@ -94,3 +94,28 @@ def test_a_job_without_a_host_is_canceled_by_its_client_once(ws, scripted, files
     assert job.peek() == "Canceled" and job.folder.runs() == [1]
     job.delete()
     assert os.listdir(ws.storage.url("jobs")) == []
+
+
+def test_a_job_whose_deletion_was_killed_half_way_is_gone_and_the_rest_can_be_deleted(ws, scripted, files, monkeypatch):
+    job = scripted.invoke(files, job_name="half", idempotency_key="key").wait(60)
+
+    def die_over_it(path):
+        os.unlink(os.path.join(path, "final-1.json"))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("dask_batch.storage.remove_folder", die_over_it)
+        job.delete()
+    assert job.folder.runs() == [1] and job.folder.decision(1) is None, "what is left looks like a run that goes on"
+    with pytest.raises(NotFound, match=r"was deleted, and something of it is left; ws.jobs.delete\('half'\)"):
+        ws.jobs.get("half")
+    assert ws.jobs.list() == []
+    for again in ({"job_name": "half"}, {"idempotency_key": "key"}):
+        with pytest.raises(AlreadyExists, match=r"left of .*ws.jobs.delete\('half'\)"):
+            scripted.invoke(files, **again)
+    ws.jobs.delete("half")
+    assert not Path(job.folder.url()).exists()
+    for delete in (job.delete, lambda: ws.jobs.delete("half")):
+        with pytest.raises(NotFound, match="half"):
+            delete()
+    assert scripted.invoke(files, job_name="half").wait(60).status == "Completed"

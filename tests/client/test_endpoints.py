@@ -284,6 +284,21 @@ def test_garbage_collection_goes_by_when_content_was_last_stored(ws, code, files
     assert not ws.storage.exists(stored.asset) and not ws.storage.exists(f"{stored.asset}.json")
 
 
+def test_garbage_collection_removes_what_is_left_of_deleted_jobs_once_it_is_old(ws):
+    old = time.time() - 40 * 86_400
+    for name in ("old", "young", "to-come"):
+        ws.storage.put_json(f"jobs/{name}/status.json", {})
+        ws.storage.put_json(f"jobs/{name}/events/first.json", {})
+        os.utime(ws.storage.url(f"jobs/{name}/status.json"), (old, old))
+        os.utime(ws.storage.url(f"jobs/{name}/events"), (old, old))
+        if name != "young":
+            os.utime(ws.storage.url(f"jobs/{name}/events/first.json"), (old, old))
+    named = {"endpoint": "e", "deployment": "d", "compute": "local", "owner": "tester", "created": "2026-01-01"}
+    ws.catalog.add_job("to-come", **named)
+    assert ws.gc(older_than=30).jobs == ("old",)
+    assert ws.storage.list("jobs") == ["to-come", "young"]
+
+
 @pytest.mark.parametrize(
     "written",
     ["signature: hello", "signature: {inputs: not json}", "- a", 'signature: {inputs: \'[{"type": "tensor"}]\'}'],

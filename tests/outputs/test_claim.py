@@ -43,6 +43,31 @@ def test_a_claim_is_given_up_by_its_owner_alone(place):
     claim_output(place, "two")
 
 
+def test_a_claim_that_has_lapsed_is_taken_over_within_its_workspace_where_no_files_are(place):
+    def lapsed(job: str) -> bool:
+        return job == "one"
+
+    claim_output(place, "one", root="here")
+    for more in ({}, {"root": "here"}, {"root": "there", "lapsed": lapsed}):
+        with pytest.raises(AlreadyExists, match="belongs to job 'one'"):
+            claim_output(place, "two", **more)
+    claim_output(place, "two", root="here", lapsed=lapsed)
+    with pytest.raises(AlreadyExists, match="belongs to job 'two'"):
+        claim_output(place, "one", root="here", lapsed=lapsed)
+    Storage(place).put_json("_owner.json", {"format": 1, "job": "one", "root": "here"})
+    Storage(place).put("results.csv", b"x")
+    with pytest.raises(AlreadyExists, match="holds files already"):
+        claim_output(place, "two", root="here", lapsed=lapsed)
+
+
+def test_files_that_an_earlier_job_of_the_same_name_left_are_not_taken_for_ones_own(place):
+    claim_output(place, "one")
+    Storage(place).put("results.csv", b"x")
+    claim_output(place, "one")
+    with pytest.raises(AlreadyExists, match="holds files already"):
+        claim_output(place, "one", new=True)
+
+
 def test_of_many_jobs_at_once_one_gets_the_place(place):
     def attempt(job: str) -> bool:
         try:

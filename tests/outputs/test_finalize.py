@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import io
 import itertools
 import json
@@ -18,13 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from outputs_job import Job, rows
 
-from dask_batch.errors import AlreadyExists, JobFailed, StorageError
+from dask_batch.errors import AlreadyExists, JobFailed, Refused, StorageError
 from dask_batch.jobs.readers import read_output
 from dask_batch.outputs import tasks
 from dask_batch.outputs.claim import claim_output
-from dask_batch.outputs.finalize import assemble, clean, finalize, format_group, plan_finalizing
+from dask_batch.outputs.finalize import assemble, clean, discard, finalize, format_group, plan_finalizing
 from dask_batch.outputs.read import read_rows
 from dask_batch.scoring.results import or_text
+from dask_batch.storage import Storage
 
 
 def two_files(job, make_rows):
@@ -462,3 +464,43 @@ def test_outputs_in_a_bucket_are_replaced_when_all_new_ones_are_there(make_job, 
     assert names == ["_SUCCESS", "_owner.json", "p.parquet/part-00000.parquet"]
     with fs.open(f"{url}/p.parquet/part-00000.parquet") as file:
         assert pq.read_table(file).num_rows == 6
+
+
+@pytest.mark.parametrize("root", ["local", "s3"])
+def test_what_earlier_runs_left_unfinished_makes_room_and_a_failed_attempt_leaves_nothing(
+    make_job, make_rows, root, bucket, monkeypatch, tmp_path
+):
+    url = str(tmp_path / "out") if root == "local" else f"{bucket}/{tmp_path.name}/out"
+    job, place = make_job(url=url), Storage(url)
+    two_files(job, make_rows)
+    others = {".dask-batch-j-2-00000000", ".dask-batch-j-1-1-00000000", ".dask-batch-other-1-00000000"}
+    for name in ("predictions.csv", ".dask-batch-j-1-00000000/p.csv", *(f"{name}/p.csv" for name in others)):
+        place.put(name, b"x")
+    seen = []
+
+    def full(*_):
+        seen.append({name.rpartition("-")[0] for name in place.list("") if name.startswith(".")})
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("dask_batch.outputs.finalize.append_files", full)
+    monkeypatch.setattr("dask_batch.outputs.finalize.rows_per_file", lambda _: 16)
+    job.folder.close(1, {"outcome": "Failed"})
+    decision = job.decide(run=2)
+    work = plan_finalizing(job.folder, decision)
+    results = [format_group(task) for task in work.tasks]
+    with pytest.raises(StorageError, match="No space left"):
+        assemble(job.folder, work, results)
+    discard(work)
+    assert seen == [{name.rpartition("-")[0] for name in others}]
+    assert {name for name in place.list("") if name.startswith(".")} == others
+
+
+def test_a_run_that_was_closed_as_failed_is_not_finalized_by_whoever_wakes_up_later(make_job, make_rows):
+    job = make_job()
+    work = plan_finalizing(job.folder, two_files(job, make_rows))
+    results = [format_group(task) for task in work.tasks]
+    job.folder.close(1, {"outcome": "Failed"})
+    plan_finalizing(job.folder, job.decide(run=2))
+    with pytest.raises(Refused, match="closed as failed"):
+        assemble(job.folder, work, results)
+    assert not (job.place / "_SUCCESS").exists()

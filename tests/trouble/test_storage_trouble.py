@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 import psutil
@@ -50,6 +51,15 @@ def test_an_output_place_that_is_full_when_the_outputs_are_written(disk, make_en
     assert not (out / "_SUCCESS").exists()
     assert not (out / "predictions.csv").exists()
     assert len(job.results(partial=True)) == 24
+    calls = (tmp_path / "calls").read_text()
+    for _ in range(2):
+        with pytest.raises(JobFailed, match="No space left"):
+            job.resume().wait(90, show=False)
+        assert os.listdir(out) == ["_owner.json"], "what did not fit takes no room"
+    disk.grow()
+    assert job.resume().wait(90, show=False).status == "Completed"
+    assert names(job) == WHOLE
+    assert (tmp_path / "calls").read_text() == calls, "outputs are written without scoring again"
 
 
 def test_an_output_place_that_becomes_read_only_and_writable_again(
@@ -84,10 +94,30 @@ def test_a_job_does_not_care_for_a_catalog_that_is_away(make_endpoint, inputs, h
         path.rename(aside)
     hold.unlink()
     eventually(lambda: job.folder.closed(1), "the job is completed", 60)
+    assert job.wait(10, show=False).status == "Completed"
+    assert names(job) == WHOLE
     for path, aside in away:
         aside.rename(path)
     assert job.wait(10, show=False).status == "Completed"
     assert names(job) == WHOLE
+
+
+def test_jobs_that_have_ended_are_read_beside_a_catalog_that_is_read_only(
+    disk, make_endpoint, inputs, hold, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DASK_BATCH_CATALOG", f"sqlite:///{disk.path}/catalog.sqlite")
+    ws, endpoint = make_endpoint(tmp_path / "workspace")
+    hold.touch()
+    job = endpoint.invoke(inputs)
+    disk.allow(writing=False)
+    hold.unlink()
+    assert job.wait(60, show=False).status == "Completed"
+    assert names(job) == WHOLE
+    assert [job.name for job in ws.jobs.list()] == [job.name]
+    assert ws.jobs.list(status="Completed") == [], "that could not be noted"
+    disk.allow(writing=True)
+    assert job.peek() == "Completed"
+    assert [job.name for job in ws.jobs.list(status="Completed")] == [job.name]
 
 
 def test_power_that_was_lost_leaves_temporary_files_that_nobody_reads(make_endpoint, inputs, tmp_path):

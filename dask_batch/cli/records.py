@@ -153,6 +153,7 @@ def job_summary(job: Job, status: JobStatus) -> dict[str, Any]:
         "started": _moment(status.started),
         "ended": _moment(status.ended),
         "instance time": duration(status.instance_seconds),
+        "core time": duration(status.core_seconds),
         "slot time": duration(status.slot_seconds),
         "inputs": list(job.inputs),
         "params": job.params,

@@ -66,8 +66,11 @@ class Provider(Protocol):
     async def instances(self) -> list[Instance]:
         """Return the instances that are there or asked for, as the cluster says at this moment."""
 
-    def follow(self, compute: Compute) -> None:
-        """Take over the definition as the newest job has it, for instances from now on; what failed is tried again."""
+    def follow(self, compute: Compute) -> int:
+        """Take over the definition as the newest job has it, for instances from now on, and return the slots of each.
+
+        What failed is tried again.
+        """
 
     async def close(self) -> None:
         """End all instances and leave nothing behind."""

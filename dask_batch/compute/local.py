@@ -11,7 +11,7 @@ from distributed import Scheduler, Worker
 from dask_batch import settings
 from dask_batch.compute.base import Instance
 from dask_batch.compute.network import Network
-from dask_batch.compute.sizing import local_slots
+from dask_batch.compute.sizing import local_slots, usable_cores
 from dask_batch.compute.worker import SlotsPlugin
 from dask_batch.slots.pool import Slots
 from dask_batch.specs.compute import Compute, LocalCompute
@@ -59,8 +59,9 @@ class LocalProvider:
         """There is always room here."""
         return None
 
-    def follow(self, compute: Compute) -> None:
-        """Instances stay as they were defined when the host began."""
+    def follow(self, compute: Compute) -> int:
+        """Return the slots of an instance: all are as they were defined when the host began."""
+        return self._compute.slots or usable_cores()
 
     async def start(self, scheduler: Scheduler) -> None:
         """Note the address of the scheduler."""

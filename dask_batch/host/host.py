@@ -204,7 +204,7 @@ class Host:
         self._autoscaler.minimum = compute.min_instances
         self._autoscaler.maximum = compute.max_instances
         self._autoscaler.idle_limit_s = compute.idle_time_before_scale_down
-        self._provider.follow(compute)
+        self._autoscaler.slots = self._provider.follow(compute)
 
     async def _put_down(self, job: str) -> None:
         """Take a job that has ended out of the inbox, unless it could not even be decided."""

@@ -34,10 +34,13 @@ class Cost:
         Seconds of instances held for it.
     slot_seconds : float
         Seconds of scoring processes that were busy with it.
+    core_seconds : float
+        Seconds of cores of those instances, which is what clusters count.
     """
 
     instance_seconds: float
     slot_seconds: float
+    core_seconds: float = 0.0
 
 
 class Job:
@@ -137,7 +140,7 @@ class Job:
     def cost(self) -> Cost:
         """What the job has used so far."""
         status = self.peek()
-        return Cost(status.instance_seconds, status.slot_seconds)
+        return Cost(status.instance_seconds, status.slot_seconds, status.core_seconds)
 
     def events(self) -> list[dict[str, Any]]:
         """Return what happened to the job, oldest first: dicts with ``at``, ``event`` and details."""

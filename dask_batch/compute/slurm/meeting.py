@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from distributed import Security
 __all__ = ["Meeting"]
 
 _EPOCHS_KEPT = 3
+_LOGS_KEPT = 50
 _TAIL_BYTES = 4096
 
 
@@ -89,6 +91,10 @@ class Meeting:
         for other in self.folder.parent.glob("e*"):
             if other.name[1:].isdigit() and int(other.name[1:]) < epoch - _EPOCHS_KEPT:
                 shutil.rmtree(other, ignore_errors=True)
+        for log in self.folder.parent.glob("*-host-*.log"):
+            match = re.search(r"-e(\d+)-host-\d+\.log$", log.name)
+            if match and int(match[1]) < epoch - _LOGS_KEPT:
+                log.unlink(missing_ok=True)
 
 
 def _write(path: Path, text: str) -> None:

@@ -126,7 +126,7 @@ class SlurmProvider:
             self._look_soon()
         return self._account.instances()
 
-    def follow(self, compute: Compute) -> None:
+    def follow(self, compute: Compute) -> int:
         """Take over the definition for instances from now on, and try again what was refused."""
         if isinstance(compute, SlurmCompute):
             self._compute = compute
@@ -134,6 +134,7 @@ class SlurmProvider:
         self._failure = None
         self._deaths = 0
         self._refused.succeeded()
+        return self._compute.known_slots
 
     async def close(self) -> None:
         """Cancel all instances; pending ones that cannot be canceled end by themselves once they start."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from dask_batch.errors import DaskBatchError
 from dask_batch.host.heartbeat import Heartbeat
-from dask_batch.host.succession import as_job, next_epoch_of_job, succeed
+from dask_batch.host.succession import as_job, end_patience_s, next_epoch_of_job, succeed
 from dask_batch.hostfolder import HostFolder, ProcessId
 from dask_batch.jobfolder.folder import JobFolder, now
 from dask_batch.slots.deployments import Loadable
@@ -115,9 +115,10 @@ def _be_host(folder: HostFolder, epoch: int, heartbeat: Heartbeat, compute: Comp
         provider, slots = _of_slurm(folder, epoch, compute)
     else:
         provider, slots = _of_this_machine(folder, epoch, compute)
-    from dask_batch.host.host import Host
+    from dask_batch.host.host import DRAIN_S, Host
 
-    return asyncio.run(_run(Host(folder, epoch, heartbeat, compute, provider, slots)))
+    patience_s = end_patience_s(compute) if isinstance(compute, SlurmCompute) else DRAIN_S
+    return asyncio.run(_run(Host(folder, epoch, heartbeat, compute, provider, slots), patience_s))
 
 
 def _of_slurm(folder: HostFolder, epoch: int, compute: SlurmCompute) -> tuple[Provider, int]:
@@ -139,7 +140,7 @@ def _of_this_machine(folder: HostFolder, epoch: int, compute: LocalCompute) -> t
     return LocalProvider(compute, folder.storage, prefix, ready=slots), slots.count
 
 
-async def _run(host: Host) -> bool:
+async def _run(host: Host, patience_s: float) -> bool:
     time_is_up = False
 
     def drain() -> None:
@@ -149,7 +150,8 @@ async def _run(host: Host) -> bool:
     def make_way() -> None:
         nonlocal time_is_up
         time_is_up = True
-        drain()
+        host.drain(patience_s)
+        _end_within(patience_s + _END_S)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -25,7 +25,7 @@ from dask_batch.jobfolder.runs import open_run
 from dask_batch.specs.compute import Compute
 from dask_batch.specs.job import JobDefinition
 
-__all__ = ["Host"]
+__all__ = ["DRAIN_S", "Host"]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,8 @@ _IO_THREADS = 32
 _TICK_S = 0.2
 _REMOTE_TICK_S = 1.0
 _REST_S = 30.0
-_DRAIN_S = 10.0
+DRAIN_S = 10.0
+"""How long a host that is asked to end waits for the chunks in flight."""
 _TROUBLE_EVERY_S = 10.0
 
 
@@ -77,11 +78,13 @@ class Host:
         self._rests_until: dict[str, float] = {}
         self._tick_s = _TICK_S if folder.storage.is_local else _REMOTE_TICK_S
         self._draining = asyncio.Event()
+        self._drain_s = DRAIN_S
         self._troubled_at = 0.0
         self._charged_at = time.monotonic()
 
-    def drain(self) -> None:
-        """Assign nothing more, commit what comes back, and end; jobs go on under the next host."""
+    def drain(self, within_s: float = DRAIN_S) -> None:
+        """Assign nothing more, commit what comes back in so many seconds, and end; jobs go on under the next host."""
+        self._drain_s = within_s
         self._draining.set()
 
     async def run(self) -> None:
@@ -259,7 +262,7 @@ class Host:
         with contextlib.suppress(OSError):
             # Whoever has a job for this host waits for its end, and starts the next one.
             await asyncio.to_thread(self._heartbeat.say, "draining")
-        deadline = time.monotonic() + _DRAIN_S
+        deadline = time.monotonic() + self._drain_s
         while any(coordinator.unsaved for coordinator in self._jobs.values()) and time.monotonic() < deadline:
             self._heartbeat.seen()
             await asyncio.sleep(self._tick_s)

@@ -7,19 +7,27 @@ import os
 from typing import Any
 
 from dask_batch.compute.slurm.hostjob import submit_host
+from dask_batch.compute.slurm.script import warning_s
 from dask_batch.errors import SlurmError
 from dask_batch.hostfolder import HostFolder, ProcessId
 from dask_batch.jobfolder.folder import now
 from dask_batch.specs.slurm import SlurmCompute
 
-__all__ = ["as_job", "next_epoch_of_job", "succeed"]
+__all__ = ["as_job", "end_patience_s", "next_epoch_of_job", "succeed"]
 
 log = logging.getLogger(__name__)
+
+_ORDERLY_S = 45.0
 
 
 def as_job() -> dict[str, Any]:
     """Return what the records of a host say that is a SLURM job."""
     return {"slurm": {"job": os.environ["SLURM_JOB_ID"], "user": os.environ["SLURM_JOB_USER"]}}
+
+
+def end_patience_s(compute: SlurmCompute) -> float:
+    """Return how long a host may wait for the chunks in flight when SLURM has warned it, and still end in order."""
+    return max(5.0, warning_s(compute.host_walltime or compute.walltime) - _ORDERLY_S)
 
 
 def next_epoch_of_job(folder: HostFolder, record: dict[str, Any]) -> int:

@@ -39,6 +39,7 @@ _MOST_REFUSED_S = 60.0
 _POLL_S = 0.1
 _ROUNDS = 10
 _LOG_BYTES = 1 << 20
+_LOGS_BACK = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,8 @@ def _look_past_draining(folder: HostFolder) -> HostView:
 def host_log(folder: HostFolder, lines: int = 30) -> tuple[str, str]:
     """Return the path of the newest log of a host, and its last lines; two empty strings if there is none."""
     epoch = folder.epoch()
-    for number in (epoch + 1, epoch):
+    # A job of SLURM that was requeued goes on with the log of an epoch before.
+    for number in range(epoch + 1, max(epoch - _LOGS_BACK, 0), -1):
         attempt = folder.launches(number)
         record = folder.launch(number, attempt) if attempt else None
         path = (record or {}).get("log") or _log_path(folder, number, max(attempt, 1))

@@ -19,7 +19,7 @@ from distributed.utils import CancelledError
 from dask_batch import settings
 from dask_batch.compute.network import DASK_CONFIG, Network
 from dask_batch.compute.worker import cancel_gate, score_chunk
-from dask_batch.host.executor import InstanceLost
+from dask_batch.host.executor import InstanceLost, NoInstances
 
 __all__ = ["Cluster"]
 
@@ -36,6 +36,8 @@ class Cluster:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._count = itertools.count()
+        self._futures: set[Future] = set()
+        self._hopeless = ""
 
     async def __aenter__(self) -> Cluster:
         logging.getLogger("distributed").setLevel(logging.WARNING)
@@ -71,18 +73,32 @@ class Cluster:
         ------
         InstanceLost
             The instance went away meanwhile.
+        NoInstances
+            There will be no instance to run it.
         """
+        if self._hopeless:
+            raise NoInstances(self._hopeless)
         # Tuple keys share one task group, so that Dask queues on the scheduler what has no slot yet.
         key = ("dask-batch", next(self._count))
         future: Future = self._client.submit(function, *arguments, key=key, pure=False, retries=0)
+        self._futures.add(future)
         try:
             return await future
         except (KilledWorker, CancelledError, asyncio.CancelledError, CommClosedError) as error:
             if isinstance(error, asyncio.CancelledError):
                 raise
+            if self._hopeless:
+                raise NoInstances(self._hopeless) from error
             raise InstanceLost(str(error)) from error
         finally:
+            self._futures.discard(future)
             future.release()
+
+    async def expect(self, hopeless: str) -> None:
+        """Take note of why there will be no instances, and let go of what waits for one; ``""``: there may be some."""
+        before, self._hopeless = self._hopeless, hopeless
+        if hopeless and not before and self._futures:
+            await self._client.cancel(list(self._futures))
 
     @property
     def width(self) -> int:

@@ -208,7 +208,7 @@ class Coordinator:
                 return "Canceled", canceled_by(request["by"])
             if scoring.failure is not None:
                 return "Failed", scoring.failure
-            if self._capacity.failure is not None and not self._capacity.instances:
+            if self._capacity.failure is not None:
                 return "Failed", self._capacity.failure
             if reason := self._too_many_failures(scoring):
                 return "Failed", reason

@@ -244,7 +244,10 @@ class Host:
         self._capacity.instances = sum(instance.state == "running" for instance in instances)
         self._capacity.pending = sum(instance.state == "pending" for instance in instances)
         self._capacity.why = self._autoscaler.why
-        self._capacity.failure = self._provider.failure
+        # Those that drain still end what they have.
+        there = any(instance.state != "pending" for instance in instances)
+        failure = self._capacity.failure = None if there else self._provider.failure
+        await cluster.expect(failure["message"] if failure else "")
         self._dispatcher.resize(self._autoscaler.running_slots)
         self._charge(before)
 

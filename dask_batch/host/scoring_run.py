@@ -26,6 +26,10 @@ __all__ = ["ScoringRun"]
 log = logging.getLogger(__name__)
 
 _HICCUPS = 5
+_SEE_TO_STORAGE = (
+    "see to the disk or store that this names: it is full, must not be written, or does not answer; "
+    "job.resume() then goes on from what is finished"
+)
 _LOST = {
     "stage": "predict",
     "type": "InstanceLost",
@@ -210,8 +214,16 @@ class ScoringRun:
 
     def _after_failed(self, work: Work, outcome: dict[str, Any]) -> None:
         error = outcome["error"]
-        if not error.get("transient") or work.hiccups >= _HICCUPS:
-            self.failure = failure(error, "mend the cause; job.resume() goes on from what is finished")
+        following = "mend the cause; job.resume() goes on from what is finished"
+        if error.get("transient"):
+            self._try_later(work, error, following)
+        else:
+            self.failure = failure(error, following)
+
+    def _try_later(self, work: Work, error: dict[str, Any], following: str) -> None:
+        """Let work go again after a while; where that was done often enough the job fails, and says what to do."""
+        if work.hiccups >= _HICCUPS:
+            self.failure = failure(error, following)
             return
         again = replace(work, hiccups=work.hiccups + 1)
         self.board.in_hand.add(again)  # in hand while it waits, so that the run is not taken for finished
@@ -224,9 +236,13 @@ class ScoringRun:
         self._dispatcher.pump()
 
     def _after_load_failed(self, work: Work, outcome: dict[str, Any]) -> None:
+        error = outcome["error"]
+        if error.get("storage"):
+            # Not the deployment's fault, and no reason to make another one of it.
+            self._try_later(work, error, _SEE_TO_STORAGE)
+            return
         self._load_failures += 1
         self.board.put_back([work])
-        error = outcome["error"]
         if self._load_failures > self.settings.max_retries or error["type"] == "EnvironmentFailed":
             self.failure = failure(error, "correct the deployment, deploy it again and invoke it")
 

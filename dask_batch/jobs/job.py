@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from dask_batch.errors import CatalogError, NotFound
+from dask_batch.errors import NotFound
 from dask_batch.jobfolder.states import State
 from dask_batch.jobfolder.status import read_events
 from dask_batch.jobs.cancel import cancel_job
 from dask_batch.jobs.context import Context
+from dask_batch.jobs.cost import Cost
 from dask_batch.jobs.joblogs import read_logs
 from dask_batch.jobs.reading import JobStatus, read_job_status
 from dask_batch.jobs.resuming import go_on
 from dask_batch.jobs.revive import Reviver
+from dask_batch.jobs.telling import Teller
 from dask_batch.jobs.text import describe
 from dask_batch.outputs.claim import release_output
 from dask_batch.specs.job import JobDefinition
@@ -21,26 +22,7 @@ from dask_batch.specs.job import JobDefinition
 if TYPE_CHECKING:
     from dask_batch.jobs.explaining import Explanation
 
-__all__ = ["Cost", "Job"]
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a job has used.
-
-    Parameters
-    ----------
-    instance_seconds : float
-        Seconds of instances held for it.
-    slot_seconds : float
-        Seconds of scoring processes that were busy with it.
-    core_seconds : float
-        Seconds of cores of those instances, which is what clusters count.
-    """
-
-    instance_seconds: float
-    slot_seconds: float
-    core_seconds: float = 0.0
+__all__ = ["Job"]
 
 
 class Job:
@@ -89,7 +71,7 @@ class Job:
         self.experiment_name = self.definition.experiment_name
         self.host = context.host_folder(self.compute, self.owner)
         self.reviver = Reviver(context.storage, self.definition.compute, self.owner, name)
-        self._told: str | None = None
+        self._teller = Teller(context.catalog, name)
 
     def __repr__(self) -> str:
         return f"<Job {self.name!r} of {self.endpoint}/{self.deployment}: {describe(self.peek())}>"
@@ -128,7 +110,7 @@ class Job:
     def peek(self) -> JobStatus:
         """Return where the job stands, as `status` does, without taking it up again if it is interrupted."""
         status = read_job_status(self.folder, self.host)
-        self._tell(str(status) if status.terminal else "")
+        self._teller.tell(status)
         return status
 
     @property
@@ -383,16 +365,6 @@ class Job:
         delete_job(self)
 
     # -- inside --------------------------------------------------------------------------------------------------
-
-    def _tell(self, said: str) -> None:
-        """Leave in the catalog how the job has ended, for lists; where that cannot be, whoever looks next does it."""
-        if self._told != said and (said or self._told):
-            # The truth is in the job's folder, which can be read without the catalog.
-            try:
-                self.context.catalog.set_job_state(self.name, said or None)
-            except CatalogError:
-                return
-        self._told = said
 
     def _explain(self, *, retry: bool) -> Explanation:
         from dask_batch.jobs.explaining import explain

@@ -25,6 +25,7 @@ from dask_batch.scoring.outbox import Outbox
 from dask_batch.scoring.protocol import Channel
 from dask_batch.scoring.records import error_record
 from dask_batch.scoring.scorer import Load, Place, Request, Scorer
+from dask_batch.scoring.transient import is_storage_trouble
 
 __all__ = ["main"]
 
@@ -110,7 +111,8 @@ class _Process:
             self._scorer = _scorer_class(load)(load, self._place)
             description = self._scorer.description()
         except BaseException as error:  # noqa: BLE001  (user code may raise anything)
-            return {"op": "load_failed", "error": error_record(error, stage="load")}
+            record = {**error_record(error, stage="load"), "storage": is_storage_trouble(error)}
+            return {"op": "load_failed", "error": record}
         return {"op": "loaded", "seconds": round(time.perf_counter() - started, 6), "description": description}
 
     def _score(self, message: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from dask_batch import settings
+from dask_batch.scoring.transient import is_storage_trouble
 from dask_batch.slots.deployments import Loadable
 from dask_batch.slots.joblogs import JobLogs
 from dask_batch.slots.process import Died, Limits, ScoringProcess
@@ -189,7 +190,8 @@ class Slots:
         except Exception as error:  # noqa: BLE001 - clients of stores raise errors of any type
             self._free_slot(slot)
             record = {"stage": "load", "type": type(error).__name__, "message": str(error), "traceback": ""}
-            return {"result": "load_failed", "error": record, "instance": self.name}
+            storage = is_storage_trouble(error, network=True)
+            return {"result": "load_failed", "error": record | {"storage": storage}, "instance": self.name}
         limits = _limits(loadable.settings, self._share)
         answer = self._ask(warm, message | self._log_of(warm, job), limits, gate)
         if isinstance(answer, dict) and answer["op"] == "loaded":

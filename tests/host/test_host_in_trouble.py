@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from dask_batch.errors import InternalError
@@ -9,6 +11,7 @@ from dask_batch.host.collected import CollectedNames
 from dask_batch.host.deciding import decide
 from dask_batch.jobfolder.chunks import Chunk, Counts
 from dask_batch.jobfolder.ledger import Entry, Ledger
+from dask_batch.slots.deployments import Loadable
 
 DIES_ONCE = """
     import os, shutil
@@ -24,6 +27,56 @@ DIES_ONCE = """
             os._exit(3)
         return numbers
 """
+
+
+TROUBLE = """
+    import os
+
+    def init():
+        with open("{loads}", "a") as loads:
+            loads.write("x")
+        if os.path.getsize("{loads}") <= {times}:
+            try:
+                raise OSError(28, "No space left on device", "/scratch/weights")
+            except OSError as error:
+                raise RuntimeError("the weights cannot be unpacked: No space left on device") from error
+
+    def run(mini_batch):
+        return [int(open(path).read()) for path in mini_batch]
+"""
+
+
+def test_a_deployment_is_loaded_again_where_a_disk_is_to_blame(script_job, tmp_path):
+    job = script_job(TROUBLE.format(loads=tmp_path / "loads", times=2), 4, mini_batch_size=4, max_retries=0)
+    job.run()
+    assert job.decision["outcome"] == "Completed"
+    assert job.rows()["prediction"].tolist() == list(range(4))
+    assert len((tmp_path / "loads").read_text()) == 3
+
+
+def test_a_deployment_that_a_disk_keeps_from_loading_is_not_to_be_corrected(script_job, tmp_path):
+    job = script_job(TROUBLE.format(loads=tmp_path / "loads", times=99), 4, mini_batch_size=4, max_retries=0)
+    job.run()
+    reason = job.decision["reason"]
+    assert job.decision["outcome"] == "Failed"
+    assert "No space left on device" in reason["message"]
+    assert "see to the disk or store" in reason["next"] and "job.resume()" in reason["next"]
+    assert len((tmp_path / "loads").read_text()) == 6, "so often work goes again, with longer and longer waits"
+
+
+def test_a_deployment_is_loaded_again_where_its_store_did_not_answer(script_job, monkeypatch):
+    job = script_job("def init(): pass\ndef run(files): return files\n", 4, max_retries=0)
+    load, refusals = Loadable.load_message, iter([ConnectionResetError("reset"), OSError(errno.EIO, "I/O error")])
+
+    def sometimes(self, storage):
+        for error in refusals:
+            raise error
+        return load(self, storage)
+
+    monkeypatch.setattr(Loadable, "load_message", sometimes)
+    job.run()
+    assert next(refusals, None) is None
+    assert job.decision["outcome"] == "Completed"
 
 
 def test_what_is_for_people_only_costs_no_row_where_it_cannot_be_written(script_job, tmp_path):

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test chaos lint types bench format clean
+.PHONY: help demo test chaos lint types bench format slurm-up slurm-down clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,12 @@ bench: $(STAMP)  ## measure against peers; writes benchmarks/RESULTS.md
 format: $(STAMP)  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+slurm-up:  ## start a real SLURM on this machine, for tests and for trying things out (installs it, if need be)
+	@scripts/slurm-up.sh
+
+slurm-down:  ## take it down, with its jobs and files
+	@scripts/slurm-down.sh
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .demo

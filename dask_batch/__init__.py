@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dask_batch.specs.deployment import ModelDeployment as ModelDeployment
     from dask_batch.specs.environment import Environment as Environment
     from dask_batch.specs.model import Model as Model
+    from dask_batch.specs.slurm import SlurmCompute as SlurmCompute
     from dask_batch.workspace import Workspace as Workspace
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ _PUBLIC = {
     "LocalCompute": "dask_batch.specs.compute",
     "Model": "dask_batch.specs.model",
     "ModelDeployment": "dask_batch.specs.deployment",
+    "SlurmCompute": "dask_batch.specs.slurm",
     "Workspace": "dask_batch.workspace",
 }
 

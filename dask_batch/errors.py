@@ -17,6 +17,7 @@
     │   └── JobCanceled
     ├── WaitTimeout (TimeoutError)         the wait ended, not the job
     ├── HostFailed                         the host of a compute did not start
+    ├── SlurmError                         SLURM refused something, or could not be asked
     ├── CatalogError                       the catalog cannot be used
     ├── StorageError (OSError)             the storage cannot be used
     │   └── StorageUnsafe                  it has no create-if-absent
@@ -50,6 +51,7 @@ __all__ = [
     "MissingExtra",
     "NotFound",
     "Refused",
+    "SlurmError",
     "StorageError",
     "StorageUnsafe",
     "WaitTimeout",
@@ -114,6 +116,22 @@ class WaitTimeout(DaskBatchError, TimeoutError):
 
 class HostFailed(DaskBatchError):
     """The host of a compute did not start, or ended at once; the message holds the end of its log."""
+
+
+class SlurmError(DaskBatchError):
+    """SLURM refused something, or could not be asked; the message has its own words and the next step.
+
+    Parameters
+    ----------
+    message : str
+        What it says.
+    permanent : bool
+        Whether asking again, with nothing changed, would end the same way.
+    """
+
+    def __init__(self, message: str = "", *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
 
 
 class CatalogError(DaskBatchError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import psutil
 import pytest
+from servers.slurm import SlurmCluster, slurm_cluster, without_slurm
 
 from dask_batch.host.inline import run_inline
 from dask_batch.jobfolder.folder import JobFolder, now
@@ -73,6 +75,24 @@ def eventually() -> Callable[..., T]:
             time.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def slurm_of_session() -> Iterator[SlurmCluster]:
+    """A SLURM that the tests of this process share; use `slurm`."""
+    with slurm_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm(slurm_of_session: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
+    """A real SLURM, which this test and what it starts talk to. A test leaves no job, and may leave it broken."""
+    for name in set(os.environ) - set(without_slurm(os.environ)):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SLURM_CONF", str(slurm_of_session.conf))
+    yield slurm_of_session
+    slurm_of_session.mend()
+    slurm_of_session.check_nothing_left()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ __all__ = ["group"]
 
 group = noun("compute", "Computes: where jobs run.")
 
-_Type = Annotated[str | None, typer.Option("--type", "-t", help="local (amlcompute is read as local).")]
+_Type = Annotated[str | None, typer.Option("--type", "-t", help="local or slurm (amlcompute is read as local).")]
 _Min = Annotated[int | None, typer.Option("--min-instances", help="How far it shrinks.")]
 _Max = Annotated[int | None, typer.Option("--max-instances", help="How far it grows.")]
 _Idle = Annotated[
@@ -25,6 +25,11 @@ _Idle = Annotated[
 _Slots = Annotated[int | None, typer.Option("--slots", help="Scoring processes per instance; its cores if not given.")]
 _Memory = Annotated[str | None, typer.Option("--memory", help="What an instance may use, such as 8GB.")]
 _Tier = Annotated[str | None, typer.Option("--tier", help="dedicated or low_priority.")]
+_Partition = Annotated[str | None, typer.Option("--partition", help="SLURM: where instances go.")]
+_Account = Annotated[str | None, typer.Option("--account", help="SLURM: who pays.")]
+_Cores = Annotated[int | None, typer.Option("--cores", help="SLURM: cores of an instance.")]
+_Walltime = Annotated[str | None, typer.Option("--walltime", help="SLURM: time limit of an instance.")]
+_Gpus = Annotated[str | None, typer.Option("--gpus", help="SLURM: GPUs of an instance, such as 1 or a100:2.")]
 _Size = Annotated[str | None, typer.Option("--size", hidden=True, help="Read past; `az ml` has it.")]
 
 
@@ -32,6 +37,7 @@ _Size = Annotated[str | None, typer.Option("--size", hidden=True, help="Read pas
     group,
     "create",
     "dask-batch compute create --name four --type local --max-instances 1 --slots 4",
+    "dask-batch compute create --name hpc --type slurm --partition cpu --cores 16 --memory 64GB --max-instances 50",
     "dask-batch compute create -f compute.yml",
 )
 def create(
@@ -45,6 +51,11 @@ def create(
     slots: _Slots = None,
     memory: _Memory = None,
     tier: _Tier = None,
+    partition: _Partition = None,
+    account: _Account = None,
+    cores: _Cores = None,
+    walltime: _Walltime = None,
+    gpus: _Gpus = None,
     size: _Size = None,
     description: options.Description = None,
     tag: options.Tags = None,
@@ -52,12 +63,13 @@ def create(
     more: options.Pairs = None,
 ) -> None:
     """Create a compute. `local`, this machine, is there without being created."""
-    from dask_batch.specs.compute import LocalCompute
+    from dask_batch.specs.compute import compute_from_yaml
 
     limits = given(min_instances=min_instances, max_instances=max_instances, slots=slots, memory=memory, tier=tier)
     values = given(name=name, type=type_, idle_time_before_scale_down=idle_time_before_scale_down, size=size)
+    values |= given(partition=partition, account=account, cores=cores, walltime=walltime, gpus=gpus)
     asked = changes(values | limits | given(description=description), set_, more, tag)
-    show_compute(cli, cli.ws.compute.create(LocalCompute.from_yaml(file, asked)))
+    show_compute(cli, cli.ws.compute.create(compute_from_yaml(file, asked)))
 
 
 @verb(
@@ -79,14 +91,14 @@ def update(
     more: options.Pairs = None,
 ) -> None:
     """Change a compute; a file gives it a new definition. A host that lives keeps what it was started with."""
-    from dask_batch.specs.compute import LocalCompute
+    from dask_batch.specs.compute import compute_from_yaml
 
     values = given(min_instances=min_instances, max_instances=max_instances, description=description)
     values |= given(idle_time_before_scale_down=idle_time_before_scale_down)
     if file is None:
         made = cli.ws.compute.change(needed(name, "--name"), changes(values, set_, more, tag))
     else:
-        spec = LocalCompute.from_yaml(file, changes(given(name=name) | values, set_, more, tag))
+        spec = compute_from_yaml(file, changes(given(name=name) | values, set_, more, tag))
         cli.ws.compute.get(spec.name)  # it must be there to be updated
         made = cli.ws.compute.create_or_update(spec)
     show_compute(cli, made)
@@ -100,8 +112,8 @@ def list_(cli: Session) -> None:
 
 @verb(group, "show", "dask-batch compute show -n local -o json")
 def show(cli: Session, name: options.Name) -> None:
-    """Show a compute and its host: whether it lives, its epoch, its instances and jobs."""
-    show_compute(cli, cli.ws.compute.get(name))
+    """Show a compute and its host: whether it lives, its instances and jobs; of SLURM, an instance's job script."""
+    show_compute(cli, cli.ws.compute.get(name), script=True)
 
 
 @verb(group, "start", "dask-batch compute start -n local")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dask_batch.endpoints.trying import TestResult
     from dask_batch.jobs.job import Job
     from dask_batch.jobs.reading import JobStatus
-    from dask_batch.specs.compute import LocalCompute
+    from dask_batch.specs.compute import Compute
     from dask_batch.workspace import Workspace
 
 __all__ = [
@@ -84,20 +84,28 @@ def show_deployment(cli: Session, deployment: Deployment) -> None:
     cli.show(facts | deployment.facts() | told | {"tags": deployment.spec.tags})
 
 
-def compute_record(ws: Workspace, compute: LocalCompute) -> dict[str, Any]:
+def compute_record(ws: Workspace, compute: Compute) -> dict[str, Any]:
     """Return a compute as a record, with what can be seen of its host."""
     host = dataclasses.asdict(ws.compute.host(compute.name))
-    return compute.to_stored() | {"state": host["state"], "instances": host["instances"], "host": host}
+    stored = compute.to_stored()
+    # Where a host runs is said with the rest about it.
+    host |= {"runs": stored["host"]} if "host" in stored else {}
+    return stored | {"state": host["state"], "instances": host["instances"], "host": host}
 
 
-def show_compute(cli: Session, compute: LocalCompute) -> None:
-    """Answer with a compute and its host."""
+def show_compute(cli: Session, compute: Compute, *, script: bool = False) -> None:
+    """Answer with a compute and its host, and with the job script of its instances if asked to."""
     record = compute_record(cli.ws, compute)
-    if cli.for_people:
-        host = record.pop("host")
-        del record["state"], record["instances"]
-        record |= {f"host {name}": host[name] for name in ("state", "owner", "epoch", "instances", "jobs", "log")}
-    cli.show(record)
+    text = cli.ws.compute.script(compute.name) if script and compute.type == "slurm" else ""
+    if not cli.for_people:
+        cli.show(record | ({"script": text} if text else {}))
+        return
+    host = record.pop("host")
+    del record["state"], record["instances"]
+    said = ("runs", "state", "owner", "epoch", "instances", "jobs", "log")
+    cli.show(record | {f"host {name}": host[name] for name in said if name in host})
+    if text:
+        cli.tell(f"\njob script of an instance:\n\n{text}", {})
 
 
 def job_record(job: Job, status: JobStatus) -> dict[str, Any]:
@@ -145,6 +153,7 @@ def job_summary(job: Job, status: JobStatus) -> dict[str, Any]:
         "started": _moment(status.started),
         "ended": _moment(status.ended),
         "instance time": duration(status.instance_seconds),
+        "core time": duration(status.core_seconds),
         "slot time": duration(status.slot_seconds),
         "inputs": list(job.inputs),
         "params": job.params,

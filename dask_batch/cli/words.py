@@ -33,7 +33,8 @@ _PHRASES = [
     (r"Workspace\(root, catalog='([^']+)'\)", r"--catalog \1"),
     (r"(, or|or) (?:Environment|Model)\(\.\.\.\)", r"\1 a definition"),
     # Whose class it is, is nothing that a shell knows of.
-    (r"^(?:ScoringSettings|ModelDeployment|EndpointSpec|LocalCompute|Environment|Model|Data): ", "the command line: "),
+    (r"^(?:ScoringSettings|ModelDeployment|EndpointSpec|(?:Local|Slurm)Compute|Environment|Model|Data): ",
+     "the command line: "),
 ]  # fmt: skip
 
 # Methods of a job; without `job.` only with brackets, as words of plain English have them too.

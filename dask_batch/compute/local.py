@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from distributed import Worker
+from distributed import Scheduler, Worker
 
 from dask_batch import settings
 from dask_batch.compute.base import Instance
-from dask_batch.compute.sizing import local_slots
+from dask_batch.compute.network import Network
+from dask_batch.compute.sizing import local_slots, usable_cores
 from dask_batch.compute.worker import SlotsPlugin
 from dask_batch.slots.pool import Slots
-from dask_batch.specs.compute import LocalCompute
+from dask_batch.specs.compute import Compute, LocalCompute
 from dask_batch.storage import Storage
 
 __all__ = ["LocalProvider"]
@@ -42,9 +44,28 @@ class LocalProvider:
         self._started = 0
         self._scheduler = ""
 
-    async def start(self, scheduler: str) -> None:
+    @property
+    def network(self) -> Network:
+        """Within this process: no port is open."""
+        return Network()
+
+    @property
+    def why(self) -> str:
+        """Nothing is ever refused here."""
+        return ""
+
+    @property
+    def failure(self) -> dict[str, Any] | None:
+        """There is always room here."""
+        return None
+
+    def follow(self, compute: Compute) -> int:
+        """Return the slots of an instance: all are as they were defined when the host began."""
+        return self._compute.slots or usable_cores()
+
+    async def start(self, scheduler: Scheduler) -> None:
         """Note the address of the scheduler."""
-        self._scheduler = scheduler
+        self._scheduler = scheduler.address
 
     async def request(self, count: int) -> None:
         """Start `count` workers; they are there when this returns."""
@@ -72,7 +93,7 @@ class LocalProvider:
     async def instances(self) -> list[Instance]:
         """Return the workers that run."""
         return [
-            Instance(name, "running", worker.state.nthreads)
+            Instance(name, "running", worker.state.nthreads, cores=worker.state.nthreads)
             for name, worker in self._workers.items()
             if worker.status.name == "running"
         ]

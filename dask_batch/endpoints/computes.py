@@ -9,10 +9,11 @@ from typing import Any
 
 from dask_batch.errors import AlreadyExists, InvalidDefinition, NotFound, Refused, choose_from
 from dask_batch.jobs.context import Context
-from dask_batch.jobs.hosts import HostState, host_state, start_host, stop_host
+from dask_batch.jobs.hosts import HostState, host_state, leave_nothing, script_of_instance, start_host, stop_host
 from dask_batch.jobs.job import Job
-from dask_batch.specs.compute import LocalCompute, compute_from_yaml, parse_compute
+from dask_batch.specs.compute import Compute, LocalCompute, compute_from_stored, compute_from_yaml, parse_compute
 from dask_batch.specs.names import check_name
+from dask_batch.specs.slurm import SlurmCompute
 
 __all__ = ["Computes"]
 
@@ -25,7 +26,7 @@ class Computes:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def __getitem__(self, name: str) -> LocalCompute:
+    def __getitem__(self, name: str) -> Compute:
         return self.get(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -37,18 +38,18 @@ class Computes:
     def _repr_html_(self) -> str:
         from dask_batch.jobs.html import table_html
 
-        rows = [[c.name, c.type, c.min_instances, c.max_instances, c.slots or "cores"] for c in self.list()]
+        rows = [[c.name, c.type, c.min_instances, c.max_instances, c.known_slots or "cores"] for c in self.list()]
         return table_html("Computes", ["name", "type", "min instances", "max instances", "slots"], rows)
 
     def names(self) -> list[str]:
         """Return the names of all computes, sorted."""
         return sorted({_IMPLICIT, *(record.name for record in self._context.catalog.computes.list())})
 
-    def list(self) -> list[LocalCompute]:
+    def list(self) -> list[Compute]:
         """Return all computes, sorted by name."""
         return [self.get(name) for name in self.names()]
 
-    def get(self, name: str) -> LocalCompute:
+    def get(self, name: str) -> Compute:
         """Return a compute.
 
         Raises
@@ -58,20 +59,20 @@ class Computes:
         """
         created = {record.name: record.document for record in self._context.catalog.computes.list()}
         if name in created:
-            return LocalCompute.from_stored(created[name])
+            return compute_from_stored(created[name])
         if name == _IMPLICIT:
             return LocalCompute(name=_IMPLICIT)
         raise NotFound(f"there is no compute {name!r}; {choose_from(name, self.names(), 'computes')}")
 
-    def create(self, compute: LocalCompute | str | os.PathLike[str], **keywords: Any) -> LocalCompute:
+    def create(self, compute: Compute | str | os.PathLike[str], **keywords: Any) -> Compute:
         """Create a compute and return it.
 
         Parameters
         ----------
-        compute : LocalCompute, str or path
+        compute : LocalCompute, SlurmCompute, str or path
             The definition, a YAML file that ends in ``.yml`` or ``.yaml``, or a name, with the rest as keywords.
         **keywords
-            Keys of `LocalCompute`.
+            Keys of `LocalCompute`; with ``type="slurm"`` those of `SlurmCompute`.
 
         Raises
         ------
@@ -82,7 +83,7 @@ class Computes:
         self._context.catalog.computes.create(spec.name, spec.to_stored())
         return spec
 
-    def create_or_update(self, compute: LocalCompute | str | os.PathLike[str], **keywords: Any) -> LocalCompute:
+    def create_or_update(self, compute: Compute | str | os.PathLike[str], **keywords: Any) -> Compute:
         """Create a compute, or replace the one of that name. A host that lives keeps what it was started with."""
         spec = _spec(compute, keywords)
         try:
@@ -91,17 +92,17 @@ class Computes:
             self._context.catalog.computes.update(spec.name, spec.to_stored())
         return spec
 
-    def update(self, name: str, **changes: Any) -> LocalCompute:
+    def update(self, name: str, **changes: Any) -> Compute:
         """Change some keys of a compute and return it; what is not named stays, whoever changes it at the same time."""
         return self._revise(name, lambda spec: spec.replace(**changes))
 
-    def change(self, name: str, given: Mapping[str, Any]) -> LocalCompute:
+    def change(self, name: str, given: Mapping[str, Any]) -> Compute:
         """Change dotted keys, as a shell gives them, and return the compute: ``{"tags.team": "ml"}`` adds a tag."""
         return self._revise(name, lambda spec: spec.replace(**spec.changed_fields(given)))
 
-    def _revise(self, name: str, change: Callable[[LocalCompute], LocalCompute]) -> LocalCompute:
+    def _revise(self, name: str, change: Callable[[Compute], Compute]) -> Compute:
         def revision(document: dict[str, Any]) -> dict[str, Any]:
-            changed = change(LocalCompute.from_stored(document))
+            changed = change(compute_from_stored(document))
             if changed.name != name:
                 raise InvalidDefinition(
                     f"compute {name!r} cannot be renamed to {changed.name!r}: deployments name it; create another one"
@@ -112,8 +113,8 @@ class Computes:
         if name == _IMPLICIT:
             # It is written down when it is first changed; somebody else may do so at this moment.
             with contextlib.suppress(AlreadyExists):
-                return LocalCompute.from_stored(catalog.create(name, revision(standing.to_stored())).document)
-        return LocalCompute.from_stored(catalog.update(name, revision).document)
+                return compute_from_stored(catalog.create(name, revision(standing.to_stored())).document)
+        return compute_from_stored(catalog.update(name, revision).document)
 
     def delete(self, name: str) -> None:
         """Delete a compute; ``"local"`` goes back to its defaults.
@@ -131,6 +132,7 @@ class Computes:
                 "wait for them, or cancel them"
             )
         stop_host(self._context.storage, name)
+        leave_nothing(self._context.storage, self.get(name))
         # The implicit one may never have been changed, and then it is nowhere.
         with contextlib.suppress(*([NotFound] if name == _IMPLICIT else [])):
             self._context.catalog.computes.delete(name)
@@ -147,6 +149,19 @@ class Computes:
     def host(self, name: str) -> HostState:
         """Return what can be seen of the caller's host of a compute: whether it lives, its instances, its jobs."""
         return host_state(self._context.storage, self.get(name).name)
+
+    def script(self, name: str) -> str:
+        """Return the job script of an instance of a SLURM compute, as `sbatch` gets it.
+
+        Raises
+        ------
+        Refused
+            It is no SLURM compute.
+        """
+        compute = self.get(name)
+        if not isinstance(compute, SlurmCompute):
+            raise Refused(f"compute {name!r} has no job script: its type is {compute.type}, and only slurm has them")
+        return script_of_instance(self._context.storage, compute)
 
     def start(self, name: str) -> None:
         """Start the caller's host of a compute unless one lives; interrupted jobs go on. It ends again when idle.
@@ -175,11 +190,13 @@ class Computes:
         WaitTimeout
             It has not ended in time; the request stands.
         """
-        stop_host(self._context.storage, self.get(name).name, timeout)
+        compute = self.get(name)
+        stop_host(self._context.storage, name, timeout)
+        leave_nothing(self._context.storage, compute)
 
 
-def _spec(compute: LocalCompute | str | os.PathLike[str], keywords: dict[str, Any]) -> LocalCompute:
-    if isinstance(compute, LocalCompute):
+def _spec(compute: Compute | str | os.PathLike[str], keywords: dict[str, Any]) -> Compute:
+    if isinstance(compute, LocalCompute | SlurmCompute):
         return compute.replace(**keywords) if keywords else compute
     text = os.fspath(compute)
     if text.endswith((".yml", ".yaml")):

@@ -15,7 +15,7 @@ from dask_batch.jobs.context import Context
 from dask_batch.jobs.rows import busy_seconds
 from dask_batch.jobs.text import amount, bytes_text, duration
 from dask_batch.planning.listing import list_inputs
-from dask_batch.specs.compute import LocalCompute
+from dask_batch.specs.compute import Compute
 from dask_batch.specs.job import DeploymentSnapshot
 from dask_batch.specs.scoring_settings import ScoringSettings
 
@@ -125,16 +125,17 @@ def reckon(files: int, size: int, pace: Pace | None, instances: int, slots: int,
     return Estimate(files, size, items, seconds, seconds * instances / 3600, instances, slots, pace.source)
 
 
-def concurrency(compute: LocalCompute, settings: ScoringSettings, cores: int) -> tuple[int, int]:
+def concurrency(compute: Compute, settings: ScoringSettings, cores: int) -> tuple[int, int]:
     """Return how many instances and slots a job gets when it is alone.
 
     Examples
     --------
+    >>> from dask_batch.specs.compute import LocalCompute
     >>> concurrency(LocalCompute(name="local", max_instances=2, slots=4), ScoringSettings(instance_count=3), 8)
     (2, 8)
     """
     instances = max(1, min(settings.instance_count, compute.max_instances))
-    each = compute.slots or cores
+    each = compute.known_slots or cores
     if settings.max_concurrency_per_instance is not None:
         each = min(each, settings.max_concurrency_per_instance)
     return instances, instances * each

@@ -19,15 +19,18 @@ from typing import TYPE_CHECKING
 
 from dask_batch.errors import DaskBatchError
 from dask_batch.host.heartbeat import Heartbeat
+from dask_batch.host.succession import as_job, end_patience_s, next_epoch_of_job, succeed
 from dask_batch.hostfolder import HostFolder, ProcessId
 from dask_batch.jobfolder.folder import JobFolder, now
 from dask_batch.slots.deployments import Loadable
 from dask_batch.slots.pool import Slots
-from dask_batch.specs.compute import LocalCompute
+from dask_batch.specs.compute import Compute, LocalCompute, compute_from_stored
 from dask_batch.specs.job import JobDefinition
+from dask_batch.specs.slurm import SlurmCompute
 from dask_batch.storage import Storage
 
 if TYPE_CHECKING:
+    from dask_batch.compute.base import Provider
     from dask_batch.host.host import Host
 
 log = logging.getLogger("dask_batch.host")
@@ -49,15 +52,22 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("there is no launch %d of epoch %d", options.attempt, options.epoch)
         return 2
     process = ProcessId.of().to_json()
-    if not folder.begin_epoch(options.epoch, {"process": process, "at": now(), "compute": launch["compute"]}):
-        log.info("epoch %d began already, in another process", options.epoch)
-        return 0
-    with Heartbeat(folder, options.epoch, process) as heartbeat:
-        _end_predecessors(folder, options.epoch)
-        folder.forget_before(options.epoch)
-        compute = LocalCompute.from_stored(launch["compute"])
-        log.info("host of compute %s, epoch %d, process %d", compute.name, options.epoch, os.getpid())
-        _be_host(folder, options.epoch, heartbeat, compute)
+    record = {"process": process, "compute": launch["compute"]} | (as_job() if options.as_job else {})
+    epoch = options.epoch
+    if not folder.begin_epoch(epoch, record | {"at": now()}):
+        # A job that SLURM has requeued begins another epoch, unless somebody else has.
+        epoch = next_epoch_of_job(folder, record) if options.as_job else 0
+        if not epoch:
+            log.info("epoch %d began already, in another process", options.epoch)
+            return 0
+    with Heartbeat(folder, epoch, process) as heartbeat:
+        _end_predecessors(folder, epoch)
+        folder.forget_before(epoch)
+        compute = compute_from_stored(launch["compute"])
+        log.info("host of compute %s, epoch %d, process %d", compute.name, epoch, os.getpid())
+        time_is_up = _be_host(folder, epoch, heartbeat, compute)
+    if time_is_up and isinstance(compute, SlurmCompute):
+        succeed(folder, compute)
     log.info("host ends")
     return 0
 
@@ -69,7 +79,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--user", required=True)
     parser.add_argument("--epoch", type=int, required=True)
     parser.add_argument("--attempt", type=int, required=True)
-    return parser.parse_args(arguments)
+    parser.add_argument("--as-job", action="store_true", help="it is a SLURM job of its own")
+    # dask-jobqueue, which writes the job script, adds options of its own.
+    return parser.parse_known_args(arguments)[0]
 
 
 def _end_predecessors(folder: HostFolder, epoch: int) -> None:
@@ -97,7 +109,25 @@ def _await_end(process: ProcessId) -> None:
         time.sleep(0.02)
 
 
-def _be_host(folder: HostFolder, epoch: int, heartbeat: Heartbeat, compute: LocalCompute) -> None:
+def _be_host(folder: HostFolder, epoch: int, heartbeat: Heartbeat, compute: Compute) -> bool:
+    """Be the host until it ends, and return whether it ended because its own time was up."""
+    if isinstance(compute, SlurmCompute):
+        provider, slots = _of_slurm(folder, epoch, compute)
+    else:
+        provider, slots = _of_this_machine(folder, epoch, compute)
+    from dask_batch.host.host import DRAIN_S, Host
+
+    patience_s = end_patience_s(compute) if isinstance(compute, SlurmCompute) else DRAIN_S
+    return asyncio.run(_run(Host(folder, epoch, heartbeat, compute, provider, slots), patience_s))
+
+
+def _of_slurm(folder: HostFolder, epoch: int, compute: SlurmCompute) -> tuple[Provider, int]:
+    from dask_batch.compute.slurm.provider import SlurmProvider
+
+    return SlurmProvider(compute, folder.storage, folder.user, epoch), compute.known_slots
+
+
+def _of_this_machine(folder: HostFolder, epoch: int, compute: LocalCompute) -> tuple[Provider, int]:
     # The first model loads in a process of its own while this one imports Dask, which takes about as long.
     from dask_batch.compute.sizing import local_slots
 
@@ -106,23 +136,32 @@ def _be_host(folder: HostFolder, epoch: int, heartbeat: Heartbeat, compute: Loca
     warming = threading.Thread(target=_warm_up, args=(folder, slots), name="warm-up", daemon=True)
     warming.start()
     from dask_batch.compute.local import LocalProvider
-    from dask_batch.host.host import Host
 
-    provider = LocalProvider(compute, folder.storage, prefix, ready=slots)
-    asyncio.run(_run(Host(folder, epoch, heartbeat, compute, provider, slots.count)))
+    return LocalProvider(compute, folder.storage, prefix, ready=slots), slots.count
 
 
-async def _run(host: Host) -> None:
+async def _run(host: Host, patience_s: float) -> bool:
+    time_is_up = False
+
     def drain() -> None:
         host.drain()
         _end_within(_END_S)
 
+    def make_way() -> None:
+        nonlocal time_is_up
+        time_is_up = True
+        host.drain(patience_s)
+        _end_within(patience_s + _END_S)
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain)
+    # What SLURM sends to the job of a host some time before its end.
+    loop.add_signal_handler(signal.SIGUSR1, make_way)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     await host.run()
     _end_within(_END_S)
+    return time_is_up
 
 
 def _end_within(seconds: float) -> None:

@@ -12,6 +12,8 @@ from dask_batch.compute.base import Instance, Provider
 
 __all__ = ["Autoscaler", "Demand", "to_release", "wanted_instances"]
 
+_PENDING_S = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -53,12 +55,15 @@ def wanted_instances(demands: Iterable[Demand], *, slots: int, minimum: int, max
 def to_release(
     instances: Sequence[Instance], busy: frozenset[str], wanted: int, *, idle_s: float, idle_limit_s: float
 ) -> list[str]:
-    """Return the instances to let go: idle ones beyond what is wanted, once nothing wanted them for long enough.
+    """Return the instances to let go: those beyond what is wanted, once nothing wanted them for long enough.
+
+    Pending ones go first, the youngest before the others, and sooner than those that run: they only wait. One that is
+    wanted is never let go, since its place in the cluster's queue would be lost.
 
     Parameters
     ----------
     instances : sequence of Instance
-        Those there.
+        Those there, oldest first.
     busy : frozenset of str
         Ids of those that run a chunk.
     wanted : int
@@ -67,10 +72,18 @@ def to_release(
         For how long more have been there than wanted, and how long that is allowed.
     """
     surplus = len(instances) - wanted
-    if surplus <= 0 or idle_s < idle_limit_s:
-        return []
-    idle = [instance.id for instance in instances if instance.id not in busy]
-    return idle[len(idle) - min(surplus, len(idle)) :]
+    going: list[str] = []
+    if surplus > 0 and idle_s >= min(idle_limit_s, _PENDING_S):
+        pending = [instance.id for instance in instances if instance.state == "pending"]
+        going += _last(pending, surplus)
+    if surplus > len(going) and idle_s >= idle_limit_s:
+        idle = [one.id for one in instances if one.state == "running" and one.id not in busy]
+        going += _last(idle, surplus - len(going))
+    return going
+
+
+def _last(names: list[str], count: int) -> list[str]:
+    return names[max(0, len(names) - count) :]
 
 
 class Autoscaler:
@@ -101,15 +114,20 @@ class Autoscaler:
         """Ask for what lacks, release what has idled out, and note what is there."""
         wanted = wanted_instances(demands, slots=self.slots, minimum=self.minimum, maximum=self.maximum)
         self.instances = await self.provider.instances()
-        if wanted > len(self.instances):
-            await self.provider.request(wanted - len(self.instances))
+        if wanted > len(self._staying):
+            await self.provider.request(wanted - len(self._staying))
             self.instances = await self.provider.instances()
-        if self._needed_at is None or wanted >= len(self.instances):
+        if self._needed_at is None or wanted >= len(self._staying):
             self._needed_at = now
         idle_s = now - self._needed_at
-        if over := to_release(self.instances, busy, wanted, idle_s=idle_s, idle_limit_s=self.idle_limit_s):
+        if over := to_release(self._staying, busy, wanted, idle_s=idle_s, idle_limit_s=self.idle_limit_s):
             await self.provider.release(over)
             self.instances = await self.provider.instances()
+
+    @property
+    def _staying(self) -> list[Instance]:
+        """The instances that are there or will be; those that drain are as good as gone."""
+        return [instance for instance in self.instances if instance.state != "draining"]
 
     @property
     def running_slots(self) -> int:
@@ -118,5 +136,6 @@ class Autoscaler:
 
     @property
     def why(self) -> str:
-        """Why instances are pending, in the cluster's own words."""
-        return "; ".join(sorted({instance.why for instance in self.instances if instance.why}))
+        """Why instances are pending, or none can be asked for, in the cluster's own words."""
+        whys = {instance.why for instance in self.instances if instance.why}
+        return "; ".join(sorted(whys | ({self.provider.why} if self.provider.why else set())))

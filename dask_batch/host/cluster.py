@@ -17,29 +17,11 @@ from distributed.scheduler import KilledWorker
 from distributed.utils import CancelledError
 
 from dask_batch import settings
+from dask_batch.compute.network import DASK_CONFIG, Network
 from dask_batch.compute.worker import cancel_gate, score_chunk
-from dask_batch.host.executor import InstanceLost
+from dask_batch.host.executor import InstanceLost, NoInstances
 
 __all__ = ["Cluster"]
-
-# Retries are decided by the coordinator. No more chunks are in flight than slots, so whatever a lost instance had been
-# given, it was running, and the coordinator hears of each: Dask runs nothing again by itself.
-_CONFIG: dict[str, Any] = {
-    "distributed.scheduler.allowed-failures": 0,
-    "distributed.scheduler.worker-saturation": 1.0,
-    "distributed.scheduler.work-stealing": False,
-    "distributed.scheduler.worker-ttl": None,
-    "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
-    "distributed.worker.profile.enabled": False,
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": False,
-    "distributed.admin.system-monitor.interval": "10s",
-    "distributed.admin.tick.limit": "60s",
-    "distributed.comm.retry.count": 3,
-}
 
 
 class Cluster:
@@ -47,19 +29,30 @@ class Cluster:
 
     Parameters
     ----------
-    protocol : str
-        ``"inproc://"`` for workers in this process.
+    network : Network
+        How instances reach the scheduler.
     """
 
-    def __init__(self, protocol: str = "inproc://") -> None:
-        self._protocol = protocol
+    def __init__(self, network: Network) -> None:
+        self._network = network
         self._count = itertools.count()
+        self._futures: set[Future] = set()
+        self._hopeless = ""
 
     async def __aenter__(self) -> Cluster:
         logging.getLogger("distributed").setLevel(logging.WARNING)
-        dask.config.set(_CONFIG | {"temporary-directory": str(settings.scratch_folder() / "dask")})
-        self.scheduler = await Scheduler(protocol=self._protocol, dashboard=False, dashboard_address="127.0.0.1:0")
-        self._client = await Client(self.scheduler.address, asynchronous=True, set_as_default=False)
+        dask.config.set(DASK_CONFIG | {"temporary-directory": str(settings.scratch_folder() / "dask")})
+        network = self._network
+        self.scheduler = await Scheduler(
+            protocol=network.protocol,
+            security=network.security,
+            interface=network.interface,
+            dashboard=False,
+            dashboard_address="127.0.0.1:0",
+        )
+        self._client = await Client(
+            self.scheduler.address, asynchronous=True, set_as_default=False, security=network.security
+        )
         return self
 
     async def __aexit__(
@@ -80,18 +73,32 @@ class Cluster:
         ------
         InstanceLost
             The instance went away meanwhile.
+        NoInstances
+            There will be no instance to run it.
         """
+        if self._hopeless:
+            raise NoInstances(self._hopeless)
         # Tuple keys share one task group, so that Dask queues on the scheduler what has no slot yet.
         key = ("dask-batch", next(self._count))
         future: Future = self._client.submit(function, *arguments, key=key, pure=False, retries=0)
+        self._futures.add(future)
         try:
             return await future
         except (KilledWorker, CancelledError, asyncio.CancelledError, CommClosedError) as error:
             if isinstance(error, asyncio.CancelledError):
                 raise
+            if self._hopeless:
+                raise NoInstances(self._hopeless) from error
             raise InstanceLost(str(error)) from error
         finally:
+            self._futures.discard(future)
             future.release()
+
+    async def expect(self, hopeless: str) -> None:
+        """Take note of why there will be no instances, and let go of what waits for one; ``""``: there may be some."""
+        before, self._hopeless = self._hopeless, hopeless
+        if hopeless and not before and self._futures:
+            await self._client.cancel(list(self._futures))
 
     @property
     def width(self) -> int:

@@ -121,9 +121,12 @@ class Coordinator:
         """Whether chunks are being scored, or are scored and not in the ledger yet."""
         return self._scoring is not None and bool(self._scoring.board.in_hand or self._scoring.board.uncommitted)
 
-    def charge(self, instance_seconds: float) -> None:
+    def charge(self, instance_seconds: float, core_seconds: float) -> None:
         """Add to what the job has cost."""
-        self._reporter.update(instance_seconds=self._reporter.status.instance_seconds + instance_seconds)
+        known = self._reporter.status
+        self._reporter.update(
+            instance_seconds=known.instance_seconds + instance_seconds, core_seconds=known.core_seconds + core_seconds
+        )
 
     # -- scoring -------------------------------------------------------------------------------------------------
 
@@ -205,6 +208,8 @@ class Coordinator:
                 return "Canceled", canceled_by(request["by"])
             if scoring.failure is not None:
                 return "Failed", scoring.failure
+            if self._capacity.failure is not None:
+                return "Failed", self._capacity.failure
             if reason := self._too_many_failures(scoring):
                 return "Failed", reason
             if scoring.board.done:

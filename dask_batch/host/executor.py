@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["Executor", "InstanceLost"]
+__all__ = ["Executor", "InstanceLost", "NoInstances"]
 
 
 class InstanceLost(Exception):
     """The instance that ran a task is gone."""
+
+
+class NoInstances(Exception):
+    """There are no instances, and there will be none; the message says why."""
 
 
 class Executor(Protocol):
@@ -19,7 +23,7 @@ class Executor(Protocol):
         """Score one chunk and return the outcome of `Slots.score`; raises InstanceLost."""
 
     async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a function and return what it returns; raises InstanceLost."""
+        """Run a function and return what it returns; raises InstanceLost, and NoInstances where there will be none."""
 
     @property
     def width(self) -> int:

@@ -22,10 +22,10 @@ from dask_batch.host.reporter import Capacity
 from dask_batch.hostfolder import HostFolder
 from dask_batch.jobfolder.folder import JobFolder, JobGone
 from dask_batch.jobfolder.runs import open_run
-from dask_batch.specs.compute import LocalCompute
+from dask_batch.specs.compute import Compute
 from dask_batch.specs.job import JobDefinition
 
-__all__ = ["Host"]
+__all__ = ["DRAIN_S", "Host"]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,8 @@ _IO_THREADS = 32
 _TICK_S = 0.2
 _REMOTE_TICK_S = 1.0
 _REST_S = 30.0
-_DRAIN_S = 10.0
+DRAIN_S = 10.0
+"""How long a host that is asked to end waits for the chunks in flight."""
 _TROUBLE_EVERY_S = 10.0
 
 
@@ -48,7 +49,7 @@ class Host:
         The number of its life.
     heartbeat : Heartbeat
         Beats already.
-    compute : LocalCompute
+    compute : LocalCompute or SlurmCompute
         What it owns.
     provider : Provider
         Gives it instances.
@@ -61,7 +62,7 @@ class Host:
         folder: HostFolder,
         epoch: int,
         heartbeat: Heartbeat,
-        compute: LocalCompute,
+        compute: Compute,
         provider: Provider,
         slots: int,
     ) -> None:
@@ -77,18 +78,20 @@ class Host:
         self._rests_until: dict[str, float] = {}
         self._tick_s = _TICK_S if folder.storage.is_local else _REMOTE_TICK_S
         self._draining = asyncio.Event()
+        self._drain_s = DRAIN_S
         self._troubled_at = 0.0
         self._charged_at = time.monotonic()
 
-    def drain(self) -> None:
-        """Assign nothing more, commit what comes back, and end; jobs go on under the next host."""
+    def drain(self, within_s: float = DRAIN_S) -> None:
+        """Assign nothing more, commit what comes back in so many seconds, and end; jobs go on under the next host."""
+        self._drain_s = within_s
         self._draining.set()
 
     async def run(self) -> None:
         """Live: until idle, replaced by a higher epoch, or drained."""
         # Small reads and writes of all jobs, none of which may wait for another one's.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_IO_THREADS, "io"))
-        async with Cluster() as cluster:
+        async with Cluster(self._provider.network) as cluster:
             self._dispatcher = Dispatcher(cluster)
             self._autoscaler = Autoscaler(
                 self._provider,
@@ -97,7 +100,7 @@ class Host:
                 maximum=self._compute.max_instances,
                 idle_limit_s=self._compute.idle_time_before_scale_down,
             )
-            await self._provider.start(cluster.scheduler.address)
+            await self._provider.start(cluster.scheduler)
             try:
                 await self._live(cluster)
                 if self._draining.is_set():
@@ -199,11 +202,12 @@ class Host:
             decide(folder, max(folder.runs(), default=1), self._epoch, "Failed", reason)
         self._folder.remove(job)
 
-    def _follow(self, compute: LocalCompute) -> None:
-        """Take over the bounds of the compute as they were when the newest job was invoked."""
+    def _follow(self, compute: Compute) -> None:
+        """Take over the compute as it was when the newest job was invoked."""
         self._autoscaler.minimum = compute.min_instances
         self._autoscaler.maximum = compute.max_instances
         self._autoscaler.idle_limit_s = compute.idle_time_before_scale_down
+        self._autoscaler.slots = self._provider.follow(compute)
 
     async def _put_down(self, job: str) -> None:
         """Take a job that has ended out of the inbox, unless it could not even be decided."""
@@ -240,14 +244,20 @@ class Host:
         self._capacity.instances = sum(instance.state == "running" for instance in instances)
         self._capacity.pending = sum(instance.state == "pending" for instance in instances)
         self._capacity.why = self._autoscaler.why
+        # Those that drain still end what they have.
+        there = any(instance.state != "pending" for instance in instances)
+        failure = self._capacity.failure = None if there else self._provider.failure
+        await cluster.expect(failure["message"] if failure else "")
         self._dispatcher.resize(self._autoscaler.running_slots)
         self._charge(before)
 
     def _charge(self, now: float) -> None:
         """Share the cost of the instances among the jobs that run."""
         seconds, self._charged_at = now - self._charged_at, now
+        held = [instance for instance in self._autoscaler.instances if instance.cores]
         for coordinator in self._jobs.values():
-            coordinator.charge(seconds * self._capacity.instances / len(self._jobs))
+            share = seconds / len(self._jobs)
+            coordinator.charge(share * len(held), share * sum(instance.cores for instance in held))
 
     async def _drain(self) -> None:
         """Assign nothing more, and wait some seconds for what is in hand to come back and be committed."""
@@ -255,7 +265,7 @@ class Host:
         with contextlib.suppress(OSError):
             # Whoever has a job for this host waits for its end, and starts the next one.
             await asyncio.to_thread(self._heartbeat.say, "draining")
-        deadline = time.monotonic() + _DRAIN_S
+        deadline = time.monotonic() + self._drain_s
         while any(coordinator.unsaved for coordinator in self._jobs.values()) and time.monotonic() < deadline:
             self._heartbeat.seen()
             await asyncio.sleep(self._tick_s)

@@ -20,11 +20,22 @@ _RATE_OVER_S = 60.0
 
 @dataclass(slots=True)
 class Capacity:
-    """What a job's compute has at the moment, as its host knows it."""
+    """What a job's compute has at the moment, as its host knows it.
+
+    Parameters
+    ----------
+    instances, pending : int
+        Instances that run, and that were asked for.
+    why : str
+        Why it waits, in the cluster's own words.
+    failure : dict, optional
+        Why there will be no instances however long one waits, as a job's reason.
+    """
 
     instances: int = 0
     pending: int = 0
     why: str = ""
+    failure: dict[str, Any] | None = None
 
 
 def first_status(folder: JobFolder, run: int, created: str) -> Status:
@@ -34,7 +45,13 @@ def first_status(folder: JobFolder, run: int, created: str) -> Status:
         return Status(State.QUEUED, run=run, created=created)
     if known.run != run:
         # What a job costs is what all its runs cost.
-        return Status(State.QUEUED, run=run, created=created, instance_seconds=known.instance_seconds)
+        return Status(
+            State.QUEUED,
+            run=run,
+            created=created,
+            instance_seconds=known.instance_seconds,
+            core_seconds=known.core_seconds,
+        )
     return known if known.state == State.FINALIZING else replace(known, state=State.QUEUED)
 
 

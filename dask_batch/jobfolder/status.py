@@ -43,8 +43,9 @@ class Status:
         Instances there and asked for.
     why : str
         Why it waits, if it waits, in the cluster's own words.
-    instance_seconds, slot_seconds : float
-        Cost so far: seconds of instances held for the job's compute while it ran (its share), and of busy slots.
+    instance_seconds, core_seconds, slot_seconds : float
+        Cost so far: seconds of instances held for the job's compute while it ran (its share), of their cores, and of
+        busy slots.
     first_error : dict, optional
         The first failed item: a record as in ``errors/``.
     reason : dict, optional
@@ -68,6 +69,7 @@ class Status:
     instances_pending: int = 0
     why: str = ""
     instance_seconds: float = 0.0
+    core_seconds: float = 0.0
     slot_seconds: float = 0.0
     first_error: dict[str, Any] | None = None
     reason: dict[str, Any] | None = None

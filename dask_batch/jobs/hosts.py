@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dask_batch import settings
+from dask_batch.compute.slurm import control
+from dask_batch.compute.slurm.folders import meeting_folder
+from dask_batch.compute.slurm.hostjob import cancel_family, family_of
+from dask_batch.compute.slurm.script import instance_script
 from dask_batch.errors import Refused, WaitTimeout
 from dask_batch.hostfolder import HostFolder, ProcessId
-from dask_batch.jobs.launch import ensure_host, host_log, look
-from dask_batch.specs.compute import LocalCompute
+from dask_batch.jobs.launch import HostView, ensure_host, host_log, look
+from dask_batch.specs.compute import Compute
+from dask_batch.specs.slurm import SlurmCompute
 from dask_batch.storage import Storage
 
-__all__ = ["HostState", "host_state", "start_host", "stop_host"]
+__all__ = ["HostState", "host_state", "leave_nothing", "script_of_instance", "start_host", "stop_host"]
 
 _POLL_S = 0.1
 
@@ -77,7 +82,7 @@ def host_state(storage: Storage, compute: str) -> HostState:
     )
 
 
-def start_host(storage: Storage, compute: LocalCompute) -> None:
+def start_host(storage: Storage, compute: Compute) -> None:
     """Start the caller's host of a compute unless one lives, and return at once.
 
     Raises
@@ -105,6 +110,8 @@ def stop_host(storage: Storage, compute: str, timeout_s: float = 60.0) -> None:
         if view.state == "running" and asked != view.epoch:
             _ask_to_end(folder, view.epoch)
             asked = view.epoch
+        elif view.state == "launching":
+            _call_off(folder, view)
         if time.monotonic() > deadline:
             raise WaitTimeout(
                 f"the host of compute {compute!r} has not ended within {timeout_s:g} s; "
@@ -116,12 +123,49 @@ def stop_host(storage: Storage, compute: str, timeout_s: float = 60.0) -> None:
 def _ask_to_end(folder: HostFolder, epoch: int) -> None:
     record = _process(folder, epoch)
     process = ProcessId.from_json(record) if record else None
+    job = (folder.epoch_record(epoch) or {}).get("slurm")
+    if job:
+        control.cancel([job["job"]])
+        return
     if process is None or not process.here():
         machine = process.machine.partition("/")[0] if process else "an unknown machine"
         raise Refused(f"the host of compute {folder.compute!r} runs on {machine}; stop it there")
     with contextlib.suppress(ProcessLookupError):
         if process.alive():
             os.kill(process.pid, signal.SIGTERM)
+
+
+def _call_off(folder: HostFolder, view: HostView) -> None:
+    """Cancel the SLURM job of a host that is still to come; a process that starts is waited for, and then asked."""
+    records = (folder.launch(view.epoch + 1, view.attempts) if view.attempts else None, folder.epoch_record(view.epoch))
+    for record in records:
+        if record and "slurm" in record:
+            control.cancel([record["slurm"]["job"]])
+            return
+        if record and "refused" in record:
+            folder.note_launch(view.epoch + 1, view.attempts, record | {"permanent": True})
+            return
+
+
+def script_of_instance(storage: Storage, compute: SlurmCompute) -> str:
+    """Return the job script of the first instance of the caller's host of a compute, the one that lives or the next."""
+    folder = HostFolder(storage, compute.name, settings.user())
+    view = look(folder)
+    epoch = view.epoch if view.alive else view.epoch + 1
+    place = meeting_folder(storage, folder.user, compute.name, epoch)
+    return instance_script(compute, place, family_of(folder).instance(epoch, 1))
+
+
+def leave_nothing(storage: Storage, compute: Compute) -> None:
+    """Cancel whatever the caller's hosts of a compute left on its cluster, however they ended.
+
+    Raises
+    ------
+    SlurmError
+        SLURM does not answer.
+    """
+    if isinstance(compute, SlurmCompute):
+        cancel_family(HostFolder(storage, compute.name, settings.user()))
 
 
 def _process(folder: HostFolder, epoch: int) -> dict[str, Any] | None:

@@ -122,7 +122,7 @@ class Job:
     def cost(self) -> Cost:
         """What the job has used so far."""
         status = self.peek()
-        return Cost(status.instance_seconds, status.slot_seconds)
+        return Cost(status.instance_seconds, status.slot_seconds, status.core_seconds)
 
     def events(self) -> list[dict[str, Any]]:
         """Return what happened to the job, oldest first: dicts with ``at``, ``event`` and details."""

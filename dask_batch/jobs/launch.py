@@ -1,7 +1,8 @@
 """Finding the host of a compute, and starting one where none lives.
 
-Whoever wants a host claims the next launch of the next epoch (create-if-absent) and starts a detached process. While
-that process starts, nobody else starts one; and should two start after all, only one of them can become the epoch.
+Whoever wants a host claims the next launch of the next epoch (create-if-absent) and starts a detached process, or
+submits a SLURM job. While that starts, nobody else starts one; and should two start after all, only one of them can
+become the epoch.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dask_batch import settings
-from dask_batch.errors import HostFailed
+from dask_batch.compute.slurm.hostjob import awaited, host_arguments, submit_host
+from dask_batch.errors import HostFailed, SlurmError
 from dask_batch.hostfolder import HostFolder, ProcessId
 from dask_batch.jobfolder.folder import now
-from dask_batch.specs.compute import LocalCompute
+from dask_batch.jobs.refused import fail_waiting_jobs
+from dask_batch.specs.compute import Compute
+from dask_batch.specs.slurm import SlurmCompute
 from dask_batch.storage import Storage, join
 
 __all__ = ["STALE_S", "HostView", "ensure_host", "host_log", "look"]
@@ -31,9 +35,11 @@ STALE_S = 20.0
 _CLAIM_S = 30.0  # for the launcher, between claiming a launch and noting its process
 _START_S = 120.0  # for the process, between its start and its epoch
 _DRAINING_S = 30.0
+_MOST_REFUSED_S = 60.0
 _POLL_S = 0.1
 _ROUNDS = 10
 _LOG_BYTES = 1 << 20
+_LOGS_BACK = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,17 @@ class HostView:
         The highest epoch that began, 0 if none did.
     attempts : int
         How many launches of the next epoch were claimed.
+    why : str
+        Why it is still launching, in the cluster's own words.
+    refused : bool
+        Whether the cluster has refused it, and is asked again after a while.
     """
 
     state: Literal["running", "draining", "launching", "absent"]
     epoch: int
     attempts: int
+    why: str = ""
+    refused: bool = False
 
     @property
     def alive(self) -> bool:
@@ -67,11 +79,16 @@ def look(folder: HostFolder) -> HostView:
     if epoch and (lives := _lives(folder, epoch)):
         return HostView(lives, epoch, 0)
     attempts = folder.launches(epoch + 1)
-    pending = attempts > 0 and _pending(folder, epoch + 1, attempts)
-    return HostView("launching" if pending else "absent", epoch, attempts)
+    if attempts and (view := _pending(folder, epoch + 1, attempts)):
+        return view
+    # A job of SLURM's may be requeued: then the host comes back by itself.
+    job = ((folder.epoch_record(epoch) if epoch else None) or {}).get("slurm")
+    if job and not _says_stopping(folder, epoch) and (why := awaited(folder, job)):
+        return HostView("launching", epoch, attempts, why)
+    return HostView("absent", epoch, attempts)
 
 
-def ensure_host(storage: Storage, compute: LocalCompute, user: str) -> HostView:
+def ensure_host(storage: Storage, compute: Compute, user: str) -> HostView:
     """Start the host of a compute unless one lives or is being started; return at once.
 
     Where one is about to end, its end is waited for, some seconds: it would not see what was posted meanwhile.
@@ -80,7 +97,7 @@ def ensure_host(storage: Storage, compute: LocalCompute, user: str) -> HostView:
     ----------
     storage : Storage
         The storage of the workspace.
-    compute : LocalCompute
+    compute : LocalCompute or SlurmCompute
         The compute whose host is wanted.
     user : str
         Whose host; it must be the one who calls.
@@ -88,7 +105,8 @@ def ensure_host(storage: Storage, compute: LocalCompute, user: str) -> HostView:
     Returns
     -------
     HostView
-        ``state`` is ``"running"`` or ``"launching"``.
+        ``state`` is ``"running"`` or ``"launching"``; or ``"absent"``, where SLURM refuses it for good: then the jobs
+        in its inbox have failed with SLURM's words.
 
     Raises
     ------
@@ -103,6 +121,8 @@ def ensure_host(storage: Storage, compute: LocalCompute, user: str) -> HostView:
         epoch, attempt = view.epoch + 1, view.attempts + 1
         record = {"compute": compute.to_stored(), "by": ProcessId.of().to_json(), "at": now()}
         if folder.begin_launch(epoch, attempt, record):
+            if isinstance(compute, SlurmCompute) and compute.host == "job":
+                return _submit(folder, compute, epoch, attempt, record)
             pid = _start(folder, epoch, attempt)
             folder.note_launch(
                 epoch, attempt, record | {"process": _identify(pid), "log": _log_path(folder, epoch, attempt)}
@@ -111,6 +131,19 @@ def ensure_host(storage: Storage, compute: LocalCompute, user: str) -> HostView:
     raise HostFailed(
         f"compute {compute.name!r}: others keep starting its host and none stays; look at {host_log(folder)[0]!r}"
     )
+
+
+def _submit(folder: HostFolder, compute: SlurmCompute, epoch: int, attempt: int, record: dict[str, Any]) -> HostView:
+    try:
+        job = submit_host(folder, compute, epoch, attempt)
+    except SlurmError as error:
+        folder.note_launch(epoch, attempt, record | {"refused": str(error), "permanent": error.permanent})
+        if not error.permanent:
+            return HostView("launching", epoch - 1, attempt, str(error), refused=True)
+        fail_waiting_jobs(folder, str(error))
+        return HostView("absent", epoch - 1, attempt)
+    folder.note_launch(epoch, attempt, record | job)
+    return HostView("launching", epoch - 1, attempt)
 
 
 def _look_past_draining(folder: HostFolder) -> HostView:
@@ -123,7 +156,8 @@ def _look_past_draining(folder: HostFolder) -> HostView:
 def host_log(folder: HostFolder, lines: int = 30) -> tuple[str, str]:
     """Return the path of the newest log of a host, and its last lines; two empty strings if there is none."""
     epoch = folder.epoch()
-    for number in (epoch + 1, epoch):
+    # A job of SLURM that was requeued goes on with the log of an epoch before.
+    for number in range(epoch + 1, max(epoch - _LOGS_BACK, 0), -1):
         attempt = folder.launches(number)
         record = folder.launch(number, attempt) if attempt else None
         path = (record or {}).get("log") or _log_path(folder, number, max(attempt, 1))
@@ -148,14 +182,27 @@ def _lives(folder: HostFolder, epoch: int) -> Literal["running", "draining"] | N
     return "draining" if record.get("state") == "draining" else "running"
 
 
-def _pending(folder: HostFolder, epoch: int, attempt: int) -> bool:
+def _says_stopping(folder: HostFolder, epoch: int) -> bool:
+    return (folder.heartbeat(epoch) or {}).get("state") == "stopping"
+
+
+def _pending(folder: HostFolder, epoch: int, attempt: int) -> HostView | None:
+    """Return the host of a launch that may still come, or None."""
     record = folder.launch(epoch, attempt)
     if record is None:
-        return False
+        return None
     name = folder.path(f"launch-{epoch}-{attempt}.json")
+    if "slurm" in record:
+        why = awaited(folder, record["slurm"])
+        return HostView("launching", epoch - 1, attempt, why) if why else None
+    if "refused" in record:
+        waits = not record["permanent"] and folder.age_s(name) < min(_MOST_REFUSED_S, 2.0**attempt)
+        return HostView("launching", epoch - 1, attempt, record["refused"], refused=True) if waits else None
     if "process" in record:
-        return _fresh(folder, name, record, _START_S)
-    return _fresh(folder, name, record | {"process": record["by"]}, _CLAIM_S)
+        fresh = _fresh(folder, name, record, _START_S)
+    else:
+        fresh = _fresh(folder, name, record | {"process": record["by"]}, _CLAIM_S)
+    return HostView("launching", epoch - 1, attempt) if fresh else None
 
 
 def _fresh(folder: HostFolder, name: str, record: dict[str, Any], limit_s: float) -> bool:
@@ -175,8 +222,7 @@ def _fresh(folder: HostFolder, name: str, record: dict[str, Any], limit_s: float
 def _start(folder: HostFolder, epoch: int, attempt: int) -> int:
     """Start a host process that outlives this one, and return its process id."""
     log = _log_path(folder, epoch, attempt)
-    command = [sys.executable, "-m", "dask_batch.host", "--root", folder.storage.root, "--compute", folder.compute]
-    command += ["--user", folder.user, "--epoch", str(epoch), "--attempt", str(attempt)]
+    command = [sys.executable, "-m", "dask_batch.host", *host_arguments(folder, epoch, attempt)]
     os.makedirs(os.path.dirname(log), mode=0o700, exist_ok=True)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:

@@ -27,7 +27,8 @@ class JobStatus(str):
     terminal : bool
         Whether the job has ended.
     run, progress, counts, files, bytes, mini_batches, mini_batches_done, chunks, rate, eta_s, instances,
-    instances_pending, instance_seconds, slot_seconds, first_error, reason, created, started, ended, updated
+    instances_pending, instance_seconds, core_seconds, slot_seconds, first_error, reason, created, started, ended,
+    updated
         As in `dask_batch.jobfolder.status.Status`.
     """
 
@@ -46,6 +47,7 @@ class JobStatus(str):
     instances_pending: int
     why: str
     instance_seconds: float
+    core_seconds: float
     slot_seconds: float
     first_error: dict[str, Any] | None
     reason: dict[str, Any] | None
@@ -144,7 +146,7 @@ def _of_host(details: Status, host: HostFolder | None) -> Status:
     if view.alive:
         return details
     if view.state == "launching":
-        return dataclasses.replace(details, why=f"the host of compute {host.compute!r} is starting")
+        return dataclasses.replace(details, why=view.why or f"the host of compute {host.compute!r} is starting")
     why = f"no host runs for compute {host.compute!r} (owner {host.user})"
     if view.attempts and (path := host_log(host, 1)[0]):
         why += f"; its last start failed, see {path}"

@@ -6,7 +6,7 @@ from dask_batch.errors import HostFailed, StorageError
 from dask_batch.hostfolder import HostFolder
 from dask_batch.jobs.launch import ensure_host, host_log
 from dask_batch.jobs.reading import JobStatus
-from dask_batch.specs.compute import LocalCompute
+from dask_batch.specs.compute import Compute
 from dask_batch.storage import Storage
 
 __all__ = ["Reviver"]
@@ -21,13 +21,13 @@ class Reviver:
     ----------
     storage : Storage
         The storage of the workspace.
-    compute : LocalCompute
+    compute : LocalCompute or SlurmCompute
         The compute that the job is for.
     owner, job : str
         Whose job, and which.
     """
 
-    def __init__(self, storage: Storage, compute: LocalCompute, owner: str, job: str) -> None:
+    def __init__(self, storage: Storage, compute: Compute, owner: str, job: str) -> None:
         self._storage = storage
         self._compute = compute
         self._job = job
@@ -50,14 +50,15 @@ class Reviver:
         self._reached = max(self._reached, status.counts.items)
         try:
             self._folder.post(self._job)
-            ensure_host(self._storage, self._compute, self._folder.user)
+            view = ensure_host(self._storage, self._compute, self._folder.user)
         except OSError as error:
             raise StorageError(
                 error.errno,
                 f"job {self._job!r} is interrupted, and no host can be started for it: {error.strerror or error}: "
                 f"{error.filename or self._storage.root!r}; make room or allow writing there, then job.wait() goes on",
             ) from error
-        self._starts += 1
+        if not view.refused:  # the cluster takes nothing at the moment, which passes
+            self._starts += 1
 
     def forget(self) -> None:
         """Begin anew: whoever waits again may have mended what kept hosts from starting."""

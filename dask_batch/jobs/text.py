@@ -101,6 +101,8 @@ def details(status: JobStatus) -> list[str]:
         said.append(f"about {duration(status.eta_s)} left")
     if status.instances and not status.terminal:
         said.append(f"{status.instances} {'instance' if status.instances == 1 else 'instances'}")
+    if status.instances_pending and not status.terminal:
+        said.append(f"{status.instances_pending} more asked for")
     if status.why:
         said.append(status.why)
     if status.reason and status != "Completed":

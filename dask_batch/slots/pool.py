@@ -58,14 +58,20 @@ class Slots:
         The instance's name, used in logs.
     memory_bytes : int, optional
         What all of them together may use; each is killed at its share (0.9 of an even part).
+    scratch : Path, optional
+        The folder of what processes write while they run; of one machine's processes alone, since it is swept of what
+        dead ones left. None: in the scratch folder.
     """
 
-    def __init__(self, storage: Storage, count: int, *, name: str, memory_bytes: int | None = None) -> None:
+    def __init__(
+        self, storage: Storage, count: int, *, name: str, memory_bytes: int | None = None, scratch: Path | None = None
+    ) -> None:
         self.storage = storage
         self.count = count
         self.name = name
         self._share = None if memory_bytes is None else int(memory_bytes * 0.9 / count)
-        self._scratch = settings.scratch_folder() / "processes" / f"{os.getpid()}-{secrets.token_hex(4)}"
+        shared = scratch or settings.scratch_folder() / "processes"
+        self._scratch = shared / f"{os.getpid()}-{secrets.token_hex(4)}"
         self._logs = JobLogs(storage, self._scratch / "logs", name)
         self._lock = threading.Condition()
         self._free = list(range(count - 1, -1, -1))

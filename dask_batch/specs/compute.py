@@ -1,46 +1,24 @@
-"""A compute: where jobs run, and how far it grows and shrinks."""
+"""Computes: where jobs run, and how far they grow and shrink."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator
 
-from dask_batch.errors import InvalidDefinition, choose_from
-from dask_batch.specs.base import FieldProblem, Spec
-from dask_batch.specs.fields import FrozenDict, Memory, Name, Tags, Text, any_case, at_least, seconds
+from dask_batch.errors import InvalidDefinition
+from dask_batch.specs.elastic import AZURE_ONLY, ElasticCompute, only, type_problem
+from dask_batch.specs.fields import any_case
 from dask_batch.specs.layout import Layout
-from dask_batch.specs.yamlio import Document, read_yaml
+from dask_batch.specs.slurm import SlurmCompute
+from dask_batch.specs.yamlio import COMMAND_LINE, read_yaml
 
-__all__ = ["LocalCompute", "compute_from_yaml", "parse_compute"]
-
-_LATER = ("slurm", "kubernetes")
-
-
-def _tier(value: Any) -> Any:
-    # Azure's own files write low_priority, lowpriority and LowPriority.
-    plain = value.lower().replace("_", "") if isinstance(value, str) else value
-    return (
-        {"lowpriority": "low_priority", "dedicated": "dedicated"}.get(plain, value) if isinstance(plain, str) else value
-    )
+__all__ = ["Compute", "LocalCompute", "StoredCompute", "compute_from_stored", "compute_from_yaml", "parse_compute"]
 
 
-def _type(value: Any) -> Any:
-    if any_case(value) != "local":
-        raise ValueError(_type_problem(value))
-    return "local"
-
-
-def _type_problem(value: Any) -> str:
-    if any_case(value) in _LATER:
-        return f"{value} computes are not in this version yet; types: local (amlcompute files load as local)"
-    return f"there is no such compute; {choose_from(str(value), ['local'], 'types')} (amlcompute files load as local)"
-
-
-class LocalCompute(Spec):
+class LocalCompute(ElasticCompute):
     """This machine, as a compute.
 
     Parameters
@@ -68,49 +46,30 @@ class LocalCompute(Spec):
         A key is unknown or a value cannot be.
     """
 
-    layout: ClassVar[Layout] = Layout(
-        ignored=frozenset(
-            {
-                "size", "location", "identity", "network_settings", "ssh_settings", "ssh_public_access_enabled",
-                "enable_node_public_ip", "vnet_name", "subnet", "provisioning_state", "provisioning_errors",
-                "created_on", "id", "resource_id", "properties",
-            }
-        ),
-        own=frozenset({"slots", "memory"}),
-    )  # fmt: skip
+    kind: ClassVar[str] = "local"
+    layout: ClassVar[Layout] = Layout(ignored=AZURE_ONLY, own=frozenset({"slots", "memory"}))
 
-    type: Annotated[Literal["local"], BeforeValidator(_type)] = "local"
-    name: Name
-    description: Text = ""
-    tags: Tags = Field(default_factory=FrozenDict)
-    min_instances: Annotated[int, at_least(0)] = 0
-    max_instances: Annotated[int, at_least(1)] = 1
-    idle_time_before_scale_down: Annotated[float, seconds(zero=True)] = 120.0
-    tier: Annotated[Literal["dedicated", "low_priority"], BeforeValidator(_tier)] = "dedicated"
-    slots: Annotated[int, at_least(1)] | None = None
-    memory: Memory | None = None
-
-    @classmethod
-    def _prepare(cls, document: Document, ignored: list[str]) -> Document:
-        kind = any_case(document.values.get("type"))
-        if kind == "amlcompute":
-            ignored.append("type amlcompute (read as local)")
-            return replace(document, values={**document.values, "type": "local"})
-        if kind is not None and kind != "local":
-            raise InvalidDefinition(f"{document.place(('type',))}: type={kind!r}: {_type_problem(kind)}")
-        return document
-
-    @model_validator(mode="after")
-    def _check_range(self) -> Self:
-        if self.max_instances < self.min_instances:
-            raise FieldProblem(
-                "max_instances",
-                f"{self.max_instances} is below min_instances ({self.min_instances}); raise or lower one",
-            )
-        return self
+    type: Annotated[Literal["local"], only("local")] = "local"
 
 
-def parse_compute(values: Mapping[str, Any], *, source: str = "compute") -> LocalCompute:
+Compute = LocalCompute | SlurmCompute
+"""A compute of any type."""
+
+_CLASSES: dict[str, type[LocalCompute] | type[SlurmCompute]] = {
+    "local": LocalCompute,
+    "amlcompute": LocalCompute,
+    "slurm": SlurmCompute,
+}
+
+
+def _class_of(kind: Any, place: str) -> type[LocalCompute] | type[SlurmCompute]:
+    known = _CLASSES.get(str(any_case("local" if kind is None else kind)))
+    if known is None:
+        raise InvalidDefinition(f"{place}: type={any_case(kind)!r}: {type_problem(kind)}")
+    return known
+
+
+def parse_compute(values: Mapping[str, Any], *, source: str = "compute") -> Compute:
     """Return the compute that a mapping in YAML's grammar defines, by its `type` (local if there is none).
 
     Parameters
@@ -122,7 +81,7 @@ def parse_compute(values: Mapping[str, Any], *, source: str = "compute") -> Loca
 
     Returns
     -------
-    LocalCompute
+    LocalCompute or SlurmCompute
         The definition.
 
     Raises
@@ -134,12 +93,22 @@ def parse_compute(values: Mapping[str, Any], *, source: str = "compute") -> Loca
     --------
     >>> parse_compute({"type": "local", "name": "mine", "max_instances": 2}).max_instances
     2
+    >>> parse_compute({"type": "slurm", "name": "hpc", "cores": 16}).known_slots
+    16
     """
-    return LocalCompute.from_document(values, source=source)
+    kind = values.get("type") if isinstance(values, Mapping) else None
+    return _class_of(kind, source).from_document(values, source=source)
 
 
-def compute_from_yaml(path: str | os.PathLike[str]) -> LocalCompute:
+def compute_from_yaml(path: str | os.PathLike[str] | None, given: Mapping[str, Any] | None = None) -> Compute:
     """Read a compute from a YAML file, by its `type` (local if there is none).
+
+    Parameters
+    ----------
+    path : str or path, optional
+        The file; None: there is none, only what is given.
+    given : mapping, optional
+        Values by dotted key, as a shell gives them; they win over the file's.
 
     Raises
     ------
@@ -148,4 +117,27 @@ def compute_from_yaml(path: str | os.PathLike[str]) -> LocalCompute:
     InvalidDefinition
         The type is not in this version, a key is unknown, or a value cannot be.
     """
-    return LocalCompute._load(read_yaml(path))
+    kind, place = (given or {}).get("type"), COMMAND_LINE
+    if kind is None and path is not None:
+        document = read_yaml(path)
+        kind, place = document.values.get("type"), document.place(("type",))
+    return _class_of(kind, place).from_yaml(path, given)
+
+
+def compute_from_stored(values: Mapping[str, Any]) -> Compute:
+    """Return the compute that `to_stored` wrote, perhaps by another version.
+
+    Raises
+    ------
+    InvalidDefinition
+        The type is not in this version, or a value cannot be.
+    """
+    return _class_of(values.get("type"), "stored compute").from_stored(values)
+
+
+def _stored(value: Any) -> Any:
+    return compute_from_stored(value) if isinstance(value, Mapping) else value
+
+
+StoredCompute = Annotated[Compute, BeforeValidator(_stored)]
+"""A field that holds a compute of any type."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from dask_batch.specs.base import Spec
-from dask_batch.specs.compute import LocalCompute
+from dask_batch.specs.compute import StoredCompute
 from dask_batch.specs.fields import FrozenDict, Json, Tags, Variables
 from dask_batch.specs.scoring_settings import ScoringSettings
 
@@ -185,7 +185,7 @@ class JobDefinition(Spec):
         What is run.
     settings : ScoringSettings
         The effective settings: the deployment's with the invocation's overrides.
-    compute : LocalCompute
+    compute : LocalCompute or SlurmCompute
         Where it runs.
     inputs : tuple of str
         Absolute paths, URLs and patterns, in the user's order.
@@ -214,7 +214,7 @@ class JobDefinition(Spec):
     endpoint: str
     deployment: DeploymentSnapshot
     settings: ScoringSettings
-    compute: LocalCompute
+    compute: StoredCompute
     inputs: tuple[str, ...]
     params: Json = Field(default_factory=FrozenDict)
     tags: Tags = Field(default_factory=FrozenDict)

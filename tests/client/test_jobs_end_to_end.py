@@ -12,6 +12,8 @@ import pytest
 from dask_batch import ModelDeployment, Workspace
 from dask_batch.errors import AlreadyExists, JobCanceled, JobFailed, NotFound, Refused, WaitTimeout
 
+pytestmark = pytest.mark.usefixtures("provider")
+
 
 def test_a_script_scores_files_and_the_bad_one_stands_in_the_errors(ws, scripted, files):
     job = scripted.invoke(files, mini_batch_size=5, tags={"team": "a"})

@@ -63,6 +63,9 @@ class Shelf:
     def __init__(self):
         self.there, self.asked = [], 0
 
+    why = ""
+    failure = None
+
     async def start(self, scheduler): ...
 
     async def request(self, count):
@@ -100,5 +103,26 @@ def test_it_scales_from_zero_and_back_and_replaces_what_was_lost(scaler):
         scaler.provider.there.pop()
         assert await ticks(scaler, (3, [Demand(9, 100)])) == [3]
         assert await ticks(scaler, (4, []), (100, []), (122, []), (124, [])) == [3, 3, 3, 0]
+
+    asyncio.run(story())
+
+
+def test_pending_instances_go_first_and_soon_unless_they_are_wanted():
+    there = [Instance("a", "running", 2), Instance("b", "pending", 2), Instance("c", "pending", 2)]
+    assert to_release(there, frozenset(), 3, idle_s=1000, idle_limit_s=120) == []
+    assert to_release(there, frozenset(), 2, idle_s=11, idle_limit_s=120) == ["c"]
+    assert to_release(there, frozenset(), 0, idle_s=11, idle_limit_s=120) == ["b", "c"]
+    assert to_release(there, frozenset(), 0, idle_s=121, idle_limit_s=120) == ["b", "c", "a"]
+
+
+def test_what_drains_is_replaced(scaler):
+    import asyncio
+
+    async def story():
+        assert await ticks(scaler, (0, [Demand(2, 100)])) == [2]
+        first, second = scaler.provider.there
+        scaler.provider.there = [Instance(first.id, "draining", 2), second]
+        assert await ticks(scaler, (1, [Demand(2, 100)])) == [3]
+        assert scaler.running_slots == 4
 
     asyncio.run(story())

@@ -139,11 +139,12 @@ def test_a_pipeline_deployment_is_not_in_this_version(write, text):
     assert "pipeline deployments are not in this version yet; types: model" in message
 
 
-@pytest.mark.parametrize("kind", ["slurm", "kubernetes"])
+@pytest.mark.parametrize("kind", ["kubernetes"])
 def test_computes_of_later_versions_list_those_of_this_one(write, kind):
     file = write(f"name: c\ntype: {kind}\npartition: cpu\n", "c.yml")
     with pytest.raises(
-        InvalidDefinition, match=f"c.yml:2: type='{kind}': {kind} computes are not in this version yet; types: local"
+        InvalidDefinition,
+        match=f"c.yml:2: type='{kind}': {kind} computes are not in this version yet; types: local, slurm",
     ):
         compute_from_yaml(file)
     with pytest.raises(InvalidDefinition, match="not in this version yet"):

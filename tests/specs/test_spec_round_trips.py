@@ -33,6 +33,7 @@ from dask_batch.specs.job import (
 )
 from dask_batch.specs.model import Model
 from dask_batch.specs.scoring_settings import ScoringSettings
+from dask_batch.specs.slurm import SlurmCompute
 
 EDGE = string.ascii_letters + string.digits
 names = st.builds(
@@ -46,6 +47,7 @@ variables = st.dictionaries(
     max_size=3,
 )
 whole = st.integers(1, 2**31 - 1)
+words = st.from_regex(r"[a-z][a-z0-9&|*_-]{0,9}", fullmatch=True)
 duration = st.floats(0.001, 1e9)
 places = st.one_of(
     names.map(lambda name: f"/data/{name}"),
@@ -110,6 +112,17 @@ computes = st.builds(
     some(description=texts, tags=tags, slots=whole, memory=st.just("1.5GiB"), tier=st.just("low_priority"),
          idle_time_before_scale_down=duration),
 )  # fmt: skip
+slurm_computes = st.builds(
+    lambda name, extra: SlurmCompute(name=name, **extra),
+    names,
+    some(description=texts, tags=tags, slots=whole, memory=st.just("64GB"), idle_time_before_scale_down=duration,
+         partition=words, account=words, qos=words, constraint=words, cores=whole, interface=words,
+         walltime=st.sampled_from(["90", "01:30:00", "2-12:00:00"]), host_walltime=st.just("7-0"),
+         gpus=st.one_of(st.integers(0, 8), st.just("a100:2")), host=st.sampled_from(["job", "here"]),
+         low_priority_partition=words, python=st.just("/opt/env"), local_directory=st.just("$TMPDIR"),
+         job_extra_directives=st.lists(st.sampled_from(["--exclusive", "-w n1", "--mail-type=END"])),
+         job_script_prologue=st.lists(st.sampled_from(["module load cuda", "export A='b c'", ""]))),
+)  # fmt: skip
 endpoints = st.builds(
     lambda name, about, extra: EndpointSpec(name=name, **about, **extra),
     names, described, some(defaults=names.map(lambda name: {"deployment_name": name})),
@@ -120,7 +133,7 @@ data = st.builds(
 )  # fmt: skip
 
 
-@given(st.one_of(deployments, models, environments, computes, endpoints, data))
+@given(st.one_of(deployments, models, environments, computes, slurm_computes, endpoints, data))
 def test_a_definition_survives_yaml(spec: Spec):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "spec.yml")
@@ -128,7 +141,7 @@ def test_a_definition_survives_yaml(spec: Spec):
         assert type(spec).from_yaml(file) == spec
 
 
-@given(st.one_of(deployments, models, environments, computes, endpoints, data))
+@given(st.one_of(deployments, models, environments, computes, slurm_computes, endpoints, data))
 def test_a_definition_survives_being_stored_even_by_a_version_that_knows_more(spec: Spec):
     stored = json.loads(json.dumps(spec.to_stored()))
     loaded = type(spec).from_stored(stored | {"from_the_future": {"x": 1}})

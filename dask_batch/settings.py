@@ -5,6 +5,7 @@
 ``DASK_BATCH_CATALOG``      SQLAlchemy URL of the catalog (default SQLite under a local root)
 ``DASK_BATCH_USER``         who owns jobs and hosts (default: the login name)
 ``DASK_BATCH_SCRATCH``      folder on a local disk for scratch files and caches (default: the cache folder of the user)
+``DASK_BATCH_ENVIRONMENTS`` folder of built environments (default: in the scratch folder)
 ``DASK_BATCH_HOST_IDLE``    seconds a host without work stays (default 30)
 ``DASK_BATCH_PROCESS_IDLE`` seconds an idle scoring process keeps its model (default 60)
 ``DASK_BATCH_LOG_LIMIT``    bytes that one scoring process may leave in a job's log (default 64 MiB)
@@ -21,6 +22,7 @@ from dask_batch.errors import InvalidDefinition
 
 __all__ = [
     "catalog_url",
+    "environments_folder",
     "host_idle_s",
     "log_limit_bytes",
     "process_idle_s",
@@ -61,6 +63,12 @@ def scratch_folder() -> Path:
         return Path(named).absolute()
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(cache) / "dask-batch"
+
+
+def environments_folder() -> Path:
+    """Return the folder of built environments; it may not exist yet."""
+    named = os.environ.get("DASK_BATCH_ENVIRONMENTS")
+    return Path(named).absolute() if named else scratch_folder() / "environments"
 
 
 def host_idle_s() -> float:

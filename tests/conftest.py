@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import psutil
 import pytest
+from servers.providers import Provider
 from servers.slurm import SlurmCluster, slurm_cluster, without_slurm
 
 from dask_batch.host.inline import run_inline
@@ -31,8 +32,8 @@ T = TypeVar("T")
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No setting of the machine reaches a test, and hosts whose instances are gone end soon."""
-    for name in ("DASK_BATCH_ROOT", "DASK_BATCH_CATALOG", "DASK_BATCH_USER", "DASK_BATCH_LOG_LIMIT"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("ROOT", "CATALOG", "USER", "ENVIRONMENTS", "LOG_LIMIT"):
+        monkeypatch.delenv(f"DASK_BATCH_{name}", raising=False)
     monkeypatch.setenv("DASK_BATCH_SCRATCH", str(tmp_path_factory.getbasetemp() / "scratch"))
     monkeypatch.setenv("DASK_BATCH_HOST_IDLE", "5")
     yield
@@ -87,12 +88,28 @@ def slurm_of_session() -> Iterator[SlurmCluster]:
 @pytest.fixture
 def slurm(slurm_of_session: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
     """A real SLURM, which this test and what it starts talk to. A test leaves no job, and may leave it broken."""
-    for name in set(os.environ) - set(without_slurm(os.environ)):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("SLURM_CONF", str(slurm_of_session.conf))
+    _talk_to(slurm_of_session, monkeypatch)
     yield slurm_of_session
     slurm_of_session.mend()
     slurm_of_session.check_nothing_left()
+
+
+@pytest.fixture(scope="session")
+def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
+    """Where jobs run: this machine, or in turn each of `servers.providers.on_every_provider`."""
+    if getattr(request, "param", "local") == "local":
+        yield Provider()
+        return
+    cluster = request.getfixturevalue("slurm_of_session")
+    with pytest.MonkeyPatch.context() as patch:
+        _talk_to(cluster, patch)
+        yield Provider(cluster)
+
+
+def _talk_to(cluster: SlurmCluster, patch: pytest.MonkeyPatch) -> None:
+    for name in set(os.environ) - set(without_slurm(os.environ)):
+        patch.delenv(name)
+    patch.setenv("SLURM_CONF", str(cluster.conf))
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ CASES = {
     "finalizing": "finalizing:finalizing_case",
     "polling": "finalizing:polling_case",
     "queue": "queue:queue_case",
+    "slurm": "slurm:slurm_case",
+    "slurm-polls": "slurm:polls_case",
 }
 
 

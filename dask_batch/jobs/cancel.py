@@ -11,6 +11,7 @@ from dask_batch.jobfolder.decisions import canceled_by, decision_record
 from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.ledger import entries_of_run, latest_adoption
 from dask_batch.jobfolder.status import write_event
+from dask_batch.jobs.hosts import call_off_unneeded
 from dask_batch.jobs.launch import look
 from dask_batch.jobs.reading import current_run
 
@@ -50,6 +51,7 @@ def cancel_job(folder: JobFolder, host: HostFolder, who: str, timeout_s: float) 
             if folder.decide(run, canceled_decision(folder, run, who)):
                 write_event(folder, "state", finish="Canceled", reason=f"canceled by {who}, no host was alive")
                 host.remove(folder.job)
+                call_off_unneeded(host)
             continue
         if time.monotonic() > deadline:
             raise WaitTimeout(

@@ -12,16 +12,24 @@ from typing import Any, Literal
 from dask_batch import settings
 from dask_batch.compute.slurm import control
 from dask_batch.compute.slurm.folders import meeting_folder
-from dask_batch.compute.slurm.hostjob import cancel_family, family_of
+from dask_batch.compute.slurm.hostjob import call_off, cancel_family, family_of
 from dask_batch.compute.slurm.script import instance_script
-from dask_batch.errors import Refused, WaitTimeout
+from dask_batch.errors import Refused, SlurmError, WaitTimeout
 from dask_batch.hostfolder import HostFolder, ProcessId
 from dask_batch.jobs.launch import HostView, ensure_host, host_log, look
-from dask_batch.specs.compute import Compute
+from dask_batch.specs.compute import Compute, compute_from_stored
 from dask_batch.specs.slurm import SlurmCompute
 from dask_batch.storage import Storage
 
-__all__ = ["HostState", "host_state", "leave_nothing", "script_of_instance", "start_host", "stop_host"]
+__all__ = [
+    "HostState",
+    "call_off_unneeded",
+    "host_state",
+    "leave_nothing",
+    "script_of_instance",
+    "start_host",
+    "stop_host",
+]
 
 _POLL_S = 0.1
 
@@ -135,12 +143,25 @@ def _ask_to_end(folder: HostFolder, epoch: int) -> None:
             os.kill(process.pid, signal.SIGTERM)
 
 
+def call_off_unneeded(folder: HostFolder) -> None:
+    """Cancel the SLURM job of a host that is still to come and for which there is nothing left to do."""
+    view = look(folder)
+    if view.state != "launching" or folder.inbox():
+        return
+    with contextlib.suppress(SlurmError):  # then it comes, finds nothing to do and goes
+        _call_off(folder, view)
+        launch = folder.launch(view.epoch + 1, view.attempts) if view.attempts else None
+        # Somebody who invoked at this moment may have relied on it.
+        if launch is not None and folder.inbox():
+            ensure_host(folder.storage, compute_from_stored(launch["compute"]), folder.user)
+
+
 def _call_off(folder: HostFolder, view: HostView) -> None:
     """Cancel the SLURM job of a host that is still to come; a process that starts is waited for, and then asked."""
     records = (folder.launch(view.epoch + 1, view.attempts) if view.attempts else None, folder.epoch_record(view.epoch))
     for record in records:
         if record and "slurm" in record:
-            control.cancel([record["slurm"]["job"]])
+            call_off(record["slurm"])
             return
         if record and "refused" in record:
             folder.note_launch(view.epoch + 1, view.attempts, record | {"permanent": True})

@@ -59,7 +59,7 @@ def build_environment(environment: PinnedEnvironment, mlflow: bool) -> str:
     version = python_for(environment.python_version)
     _refuse_old(version)
     digest = hashlib.sha256(json.dumps([version, asked]).encode()).hexdigest()
-    folder = settings.scratch_folder() / "environments" / digest[:24]
+    folder = settings.environments_folder() / digest[:24]
     executable = folder / "bin" / "python"
     if (folder / ".complete").exists():
         return str(executable)

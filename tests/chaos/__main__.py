@@ -1,4 +1,4 @@
-"""``python tests/chaos [--rounds 500] [--seed 1]``: rounds of all kinds of job in turn, and what they came to."""
+"""``python tests/chaos [--rounds 500] [--seed 1] [--on slurm]``: rounds of all kinds of job, and what they came to."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from chaos_ground import Ground, Tally
 from chaos_jobs import GROUNDS
+from chaos_slurm import OnSlurm
+from chaos_stage import Here, Stage
+from servers.slurm import slurm_cluster
 
 
 def main() -> int:
@@ -23,13 +27,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1, help="of the first round; the next ones follow")
     parser.add_argument("--kind", choices=list(GROUNDS), action="append", help="of job; may be repeated (default: all)")
+    parser.add_argument("--on", choices=["local", "slurm"], default="local", help="where jobs run; SLURM is started")
     options = parser.parse_args()
     os.environ |= {"DASK_BATCH_HOST_IDLE": "10", "DASK_BATCH_USER": "chaos", "MLFLOW_DISABLE_TELEMETRY": "true"}
     folder = Path(tempfile.mkdtemp(prefix="dask-batch-chaos-"))
     failed: list[str] = []
     with ExitStack() as stack:
         kinds = options.kind or list(GROUNDS)
-        grounds = {name: stack.enter_context(GROUNDS[name](folder / name)) for name in kinds}
+        stage = _on_slurm(stack) if options.on == "slurm" else Here()
+        grounds = {name: stack.enter_context(GROUNDS[name](folder / name, stage)) for name in kinds}
         for seed in range(options.seed, options.seed + options.rounds):
             kind = kinds[seed % len(kinds)]
             failed += _round(grounds[kind], kind, seed)
@@ -40,6 +46,12 @@ def main() -> int:
     if not failed:
         shutil.rmtree(folder)
     return 1 if failed else 0
+
+
+def _on_slurm(stack: ExitStack) -> Stage:
+    cluster = stack.enter_context(slurm_cluster())
+    os.environ["SLURM_CONF"] = str(cluster.conf)
+    return OnSlurm(cluster)
 
 
 def _round(ground: Ground, kind: str, seed: int) -> list[str]:

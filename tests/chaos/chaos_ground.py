@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -13,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-from chaos_processes import elsewhere, frozen, hosts, kill, scoring_of, strays
+from chaos_processes import hosts, kill, strays
 from chaos_script import AT_ONCE, Kill, draw
+from chaos_stage import Stage
 
 from dask_batch import ModelDeployment, Workspace
 from dask_batch.errors import NotFound
@@ -114,20 +113,23 @@ class Ground:
         An empty folder.
     file_name : str
         What the job writes.
+    stage : Stage
+        Where it runs.
     """
 
-    def __init__(self, folder: Path, file_name: str) -> None:
-        self.folder, self.file_name = folder, file_name
+    def __init__(self, folder: Path, file_name: str, stage: Stage) -> None:
+        self.folder, self.file_name, self.stage = folder, file_name, stage
         self.inputs, self.calls, self.said = folder / "input", folder / "calls", folder / "clients.log"
         self.scratch, self.root = folder / "scratch", folder / "workspace"
         self.inputs.mkdir(parents=True)
         self.calls.touch()
         self.tally = Tally()
         self.ws = Workspace(self.root)
-        self.other_machine = elsewhere()
 
     def __enter__(self) -> Ground:
-        self.ws.endpoints.create("chaos").deploy(self.deployment())
+        self.ws.compute.create_or_update(self.stage.compute())
+        deployment = self.deployment().replace(instance_count=self.stage.instances)
+        self.ws.endpoints.create("chaos").deploy(deployment)
         self.fill()
         self.expected = self._undisturbed("first")
         self.needed = self._called()
@@ -137,8 +139,9 @@ class Ground:
         try:
             if kind is None:
                 self._check_that_all_is_as_before()
-            self._end_hosts()
+            self.stage.end(self)
             if kind is None:
+                _eventually(lambda: not self._strays(), lambda: f"processes outlive their host: {self._strays()}")
                 self._check_that_scratch_is_empty()
         finally:
             kill(hosts(self.folder))
@@ -159,107 +162,71 @@ class Ground:
     def play(self, seed: int) -> str:
         """Run the job once more, disturb it as the seed says, compare what it leaves; return what happened."""
         name, before = f"round-{seed}", self.tally.kills.copy()
-        client = self._client(name)
+        self.client = self._start_client(name)
         try:
-            for one in draw(seed):
-                client = self._strike(name, one, client)
-            self._await(client)
+            for one in draw(seed, self.stage.odds):
+                self._strike(name, one)
+            self._await(self.client)
         finally:
-            client.kill()
-            client.wait()
+            self.client.kill()
+            self.client.wait()
         job = self.ws.jobs.get(name)
         self._compare(self._outcome(job))
         job.delete()
         self._check_that_nothing_is_left_of(name)
         return told(self.tally.kills - before)
 
-    def _strike(self, name: str, one: Kill, client: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-        """Let one thing happen once the job has come far enough; return the client that waits for it afterwards."""
-        if one.at != AT_ONCE and not self._until(lambda: self._reached(name, one.at), client):
-            return client
+    def _strike(self, name: str, one: Kill) -> None:
+        """Let one thing happen once the job has come far enough."""
+        if one.at != AT_ONCE and not self.until(lambda: self.reached(name, one.at)):
+            return
         time.sleep(one.after_s)  # a moment that was drawn; nothing is waited for
         if one.kind == "client":
-            if client.poll() is None:
+            if self.client.poll() is None:
                 self.tally.kills["client"] += 1
-            return self._client_instead_of(client, name)
-        if not self._until(lambda: bool(hosts(self.folder)), client):
-            return client
-        for host in hosts(self.folder)[-1:]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if one.kind == "elsewhere" and self.other_machine:
-                    return self._replace_elsewhere(name, one, host, client)
-                self.tally.kills[one.kind] += self._at(host, one, client)
-        return client
+            self.replace_client(name)
+        elif self.until(lambda: bool(hosts(self.folder))) and self.stage.strike(self, name, one):
+            self.tally.kills[one.kind] += 1
 
-    def _at(self, host: psutil.Process, one: Kill, client: subprocess.Popen[bytes]) -> bool:
-        """Do to a host what was drawn; return whether there was something to do it to."""
-        scoring = scoring_of(host)
-        if one.kind == "term":
-            host.terminate()
-        elif one.kind == "nap":
-            with frozen(host):
-                time.sleep(2 * one.chance)  # too short to be missed
-        elif one.kind in ("freeze", "elsewhere"):
-            epoch = self._epoch()
-            with frozen(host):
-                self._until(lambda: self._epoch() > epoch, client)
-        else:
-            chosen = scoring[int(one.chance * len(scoring)) :][:1]
-            return kill({"host": [host], "scoring": chosen, "all": [host, *scoring]}[one.kind])
-        return True
+    # -- for stages ----------------------------------------------------------------------------------------------
 
-    def _replace_elsewhere(
-        self, name: str, one: Kill, host: psutil.Process, client: subprocess.Popen[bytes]
-    ) -> subprocess.Popen[bytes]:
-        """Freeze a host until one of another machine has taken its job up and come some way; return the new client."""
-        epoch = self._epoch()
-        with frozen(host):
-            self.tally.kills["elsewhere"] += 1
-            client = self._client_instead_of(client, name, self.other_machine)
-            if self._until(lambda: self._epoch() > epoch and self._reached(name, 0.0), client):
-                share = self.ws.jobs.get(name).peek().progress + one.chance / 2
-                self._until(lambda: self._reached(name, min(share, 1.0)), client)
-        if self._epoch() > epoch:
-            _, stubborn = psutil.wait_procs([host], PATIENCE_S)
-            assert not stubborn, "a host that was replaced ends once it wakes up"
-        return client
-
-    def _until(self, condition: Callable[[], bool], client: subprocess.Popen[bytes]) -> bool:
+    def until(self, condition: Callable[[], bool]) -> bool:
         """Wait for a condition; False if the client ends before."""
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
-            if client.poll() is not None:
+            if self.client.poll() is not None:
                 return False
             assert time.monotonic() < deadline, "the job does not come further"
             time.sleep(0.02)
         return True
 
-    def _reached(self, name: str, share: float) -> bool:
+    def reached(self, name: str, share: float) -> bool:
+        """Return whether a job has come so far."""
         try:
             status = self.ws.jobs.get(name).peek()
         except NotFound:
             return False
         return status.terminal or status.progress >= share
 
-    def _epoch(self) -> int:
+    def epoch(self) -> int:
+        """Return the epoch of the newest host."""
         return host_state(self.ws.storage, "local").epoch
+
+    def replace_client(self, name: str, where: Sequence[str] = ()) -> None:
+        """Kill the client, and start another for the same job; `where` begins its command."""
+        self.client.kill()
+        self.client.wait()
+        self.client = self._start_client(name, where)
 
     # -- clients -------------------------------------------------------------------------------------------------
 
-    def _client(self, name: str, where: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    def _start_client(self, name: str, where: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """Start a process that invokes the endpoint and waits; the same name is the same job."""
         arguments = [self.root, self.inputs, self.folder / "output" / name, name, self.file_name]
         command = [*where, sys.executable, "-c", _CLIENT, *map(str, arguments)]
         environment = os.environ | {"DASK_BATCH_SCRATCH": str(self.scratch)}
         with self.said.open("ab") as said:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment)
-
-    def _client_instead_of(
-        self, client: subprocess.Popen[bytes], name: str, where: Sequence[str] = ()
-    ) -> subprocess.Popen[bytes]:
-        client.kill()
-        client.wait()
-        return self._client(name, where)
 
     def _await(self, client: subprocess.Popen[bytes]) -> None:
         try:
@@ -269,7 +236,7 @@ class Ground:
         assert status == 0, f"the client failed: {self.said.read_text(errors='replace')[-2000:]}"
 
     def _undisturbed(self, name: str) -> Outcome:
-        with self._client(name) as client:
+        with self._start_client(name) as client:
             self._await(client)
         return self._outcome(self.ws.jobs.get(name))
 
@@ -320,7 +287,7 @@ class Ground:
 
     def _check_that_nothing_is_left_of(self, name: str) -> None:
         """Make sure that of a round nothing but the newest host is left, with what it started, and no file."""
-        _eventually(lambda: not strays(self.folder), lambda: f"processes are left: {strays(self.folder)}")
+        _eventually(lambda: not self._strays(), lambda: f"processes are left: {self._strays()}")
         inbox = self.root / "hosts" / "local" / "chaos" / "inbox"
         _eventually(lambda: not os.listdir(inbox) or not hosts(self.folder), lambda: f"{os.listdir(inbox)} are left")
         assert not (self.root / "jobs" / name).exists(), "files of a deleted job are left"
@@ -329,19 +296,13 @@ class Ground:
         outcome = self._undisturbed("last")
         assert outcome == self.expected, "an undisturbed job after all rounds leaves something else"
 
-    def _end_hosts(self) -> None:
-        ending = hosts(self.folder)
-        for host in ending:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                host.terminate()
-        _, stubborn = psutil.wait_procs(ending, 60)
-        assert not stubborn, "hosts end when they are asked to"
-        _eventually(lambda: not strays(self.folder), lambda: f"processes outlive their host: {strays(self.folder)}")
+    def _strays(self) -> list[str]:
+        return strays(self.folder, self.epoch())
 
     def _check_that_scratch_is_empty(self) -> None:
         """Make sure that the last host has removed its own files, and those of the hosts that were killed."""
-        left = list(self.scratch.glob("processes/*"))
-        left += [path for path in self.scratch.glob("dask/dask-scratch-space/*") if path.is_dir()]
+        left = list(self.scratch.rglob("processes/*"))
+        left += [path for path in self.scratch.rglob("dask/dask-scratch-space/*") if path.is_dir()]
         assert not left, f"scratch files are left: {left}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chaos_ground import Ground
+from chaos_stage import Stage
 
 from dask_batch import ModelDeployment
 
@@ -112,8 +113,8 @@ class _Table(Ground):
         (self.inputs / "012-other.csv").write_text("y\n1\n2\n")
 
 
-GROUNDS: dict[str, Callable[[Path], Ground]] = {
-    "files": lambda folder: _Files(folder, "predictions.csv"),
-    "csv": lambda folder: _Table(folder, "predictions.csv"),
-    "parquet": lambda folder: _Table(folder, "predictions.parquet"),
+GROUNDS: dict[str, Callable[[Path, Stage], Ground]] = {
+    "files": lambda folder, stage: _Files(folder, "predictions.csv", stage),
+    "csv": lambda folder, stage: _Table(folder, "predictions.csv", stage),
+    "parquet": lambda folder, stage: _Table(folder, "predictions.parquet", stage),
 }

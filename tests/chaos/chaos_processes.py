@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["elsewhere", "frozen", "hosts", "kill", "processes", "scoring_of", "strays"]
+__all__ = ["elsewhere", "frozen", "hosts", "instances", "kill", "processes", "scoring_of", "strays"]
 
 _ELSEWHERE = ("unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"')
 
@@ -50,7 +50,7 @@ def hosts(folder: Path) -> list[psutil.Process]:
 
 
 def scoring_of(host: psutil.Process) -> list[psutil.Process]:
-    """Return the scoring processes that a host has started."""
+    """Return the scoring processes that a host, or an instance, has started."""
     found = []
     with contextlib.suppress(psutil.NoSuchProcess):
         for process in host.children():
@@ -60,11 +60,22 @@ def scoring_of(host: psutil.Process) -> list[psutil.Process]:
     return found
 
 
-def strays(folder: Path) -> list[str]:
+def instances(folder: Path, epoch: int) -> list[psutil.Process]:
+    """Return the instances that an epoch has asked for and that are processes of their own."""
+    found = []
+    for process in processes(folder):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            words = process.cmdline()
+            if "dask_batch.compute.instance" in words and any(word.endswith(f"/e{epoch}") for word in words):
+                found.append(process)
+    return found
+
+
+def strays(folder: Path, epoch: int) -> list[str]:
     """Return the commands of the processes that neither are the newest host of a folder nor belong to it."""
-    newest = hosts(folder)[-1:]
-    scoring = [process.pid for host in newest for process in scoring_of(host)]
-    own = [*scoring, *(host.pid for host in newest)]
+    newest = [*hosts(folder)[-1:], *instances(folder, epoch)]
+    scoring = [process.pid for parent in newest for process in scoring_of(parent)]
+    own = [*scoring, *(parent.pid for parent in newest)]
     found = []
     for process in processes(folder):
         with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess, ProcessLookupError):

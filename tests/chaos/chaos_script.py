@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["AT_ONCE", "KINDS", "Kill", "draw"]
+__all__ = ["AT_ONCE", "HERE", "ON_SLURM", "Kill", "draw"]
 
-KINDS = ("host", "scoring", "all", "term", "client", "nap", "freeze", "elsewhere")
-"""SIGKILL of the host, of a scoring process, of everything but the client; SIGTERM of the host; SIGKILL of the client;
-SIGSTOP of the host for a moment; SIGSTOP until another host has replaced it; the same where the other one is on another
-machine, and can therefore not end it: it wakes up in the midst of the other one's work, and goes on with its own."""
+HERE = {"host": 5, "scoring": 5, "all": 3, "term": 3, "client": 3, "nap": 2, "freeze": 1, "elsewhere": 1}
+"""What happens on this machine, and how often: SIGKILL of the host, of a scoring process, of everything but the client;
+SIGTERM of the host; SIGKILL of the client; SIGSTOP of the host for a moment; SIGSTOP until another host has replaced
+it; the same where the other one is on another machine, and can therefore not end it: it wakes up in the midst of the
+other one's work, and goes on with its own."""
+
+ON_SLURM = {
+    "host": 4, "scancel": 4, "instance": 3, "scoring": 2, "all": 3, "term": 2, "requeue": 2, "walltime": 2, "client": 2,
+    "controller": 1, "preempt": 3, "node": 3,
+}  # fmt: skip
+"""The same on SLURM: SIGKILL of the host's job; scancel of an instance; SIGKILL of an instance, of a scoring process,
+of all jobs; SLURM's warning to an instance; a host that is requeued; SLURM's warning to a host, which then has a
+successor; SIGKILL of the client; a controller that is away for a moment; all instances preempted; a node that
+crashes."""
 
 AT_ONCE = -1.0
 """The time of a kill that does not wait for the job: its client has just begun to invoke it."""
 
-_WEIGHTS = (5, 5, 3, 3, 3, 2, 1, 1)
-_SLOW = ("freeze", "elsewhere")
+_SLOW = ("freeze", "elsewhere", "preempt", "node")
 _MOST = 5
 
 
@@ -31,7 +41,7 @@ class Kill:
     after_s : float
         So many seconds later.
     kind : str
-        What, of `KINDS`.
+        What, of `HERE` or `ON_SLURM`.
     chance : float
         Decides what is left open, such as which of the scoring processes: 0 to below 1.
     """
@@ -42,8 +52,8 @@ class Kill:
     chance: float
 
 
-def draw(seed: int) -> list[Kill]:
-    """Return what happens in the round of a seed, in order; at most one thing that waits for a host to be replaced.
+def draw(seed: int, odds: Mapping[str, int] = HERE) -> list[Kill]:
+    """Return what happens in the round of a seed, in order; at most one thing that takes long.
 
     Examples
     --------
@@ -51,7 +61,7 @@ def draw(seed: int) -> list[Kill]:
     (True, True)
     """
     source = random.Random(seed)
-    kinds = source.choices(KINDS, _WEIGHTS, k=source.randint(1, _MOST))
+    kinds = source.choices(list(odds), list(odds.values()), k=source.randint(1, _MOST))
     slow = [kind for kind in kinds if kind in _SLOW][:1]
     return sorted(_kill(kind, source) for kind in [kind for kind in kinds if kind not in _SLOW] + slow)
 

@@ -8,6 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from chaos_ground import Ground
 from chaos_jobs import GROUNDS
+from chaos_slurm import OnSlurm
+from chaos_stage import Here
+from servers.providers import Provider
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +21,9 @@ def as_chaos(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def make_ground(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], AbstractContextManager[Ground]]:
+def make_ground(
+    tmp_path_factory: pytest.TempPathFactory, provider: Provider
+) -> Callable[[str], AbstractContextManager[Ground]]:
     """Return a function that opens the ground of a kind of job; afterwards nothing of it runs."""
 
     @contextmanager
@@ -27,7 +32,8 @@ def make_ground(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Abs
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DASK_BATCH_USER", "chaos")
             patch.setenv("DASK_BATCH_HOST_IDLE", "10")
-            with GROUNDS[kind](folder / "ground") as ground:
+            stage = OnSlurm(provider.cluster) if provider.cluster is not None else Here()
+            with GROUNDS[kind](folder / "ground", stage) as ground:
                 yield ground
             print(f"\n{kind}: {ground.tally}")
 

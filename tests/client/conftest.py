@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dask_batch import ModelDeployment, SlurmCompute, Workspace
+from dask_batch import ModelDeployment, Workspace
 from dask_batch.hostfolder import HostFolder, ProcessId
 
 SCRIPT = """
@@ -36,17 +36,6 @@ def run(mini_batch, params):
     return done
 """
 
-# Named like the compute that is there by itself, so that tests need not know; small, and quickly gone.
-ON_SLURM = {
-    "name": "local",
-    "partition": "main",
-    "cores": 2,
-    "memory": "1GB",
-    "walltime": "00:10:00",
-    "host": "here",
-    "idle_time_before_scale_down": 2.0,
-}
-
 
 @pytest.fixture(autouse=True)
 def quick_hosts(monkeypatch):
@@ -68,23 +57,16 @@ def kill_host(storage, compute="local", user="tester"):
     return True
 
 
-@pytest.fixture(params=["local", "slurm"])
-def provider(request):
-    """Where the jobs of a test run: it, and nothing else, differs between the two runs of a test that takes it."""
-    if request.param == "slurm":
-        request.getfixturevalue("slurm")
-    return request.param
-
-
 @pytest.fixture
-def ws(request, tmp_path):
-    """A workspace. Its compute ``local`` is this machine, or SLURM where a test takes `provider` and it says so."""
+def ws(tmp_path, provider):
+    """A workspace. Its compute ``local`` is this machine, or SLURM where a test runs on every provider."""
     with Workspace(tmp_path / "workspace") as workspace:
-        if "provider" in request.fixturenames and request.getfixturevalue("provider") == "slurm":
-            workspace.compute.create_or_update(SlurmCompute(**ON_SLURM))
+        if provider.cluster is not None:
+            workspace.compute.create_or_update(provider.compute())
         yield workspace
         kill_host(workspace.storage)
         workspace.compute.stop("local")
+    provider.check_nothing_left()
 
 
 @pytest.fixture

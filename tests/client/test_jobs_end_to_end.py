@@ -8,11 +8,12 @@ import time
 
 import pandas as pd
 import pytest
+from servers.providers import on_every_provider
 
 from dask_batch import ModelDeployment, Workspace
 from dask_batch.errors import AlreadyExists, JobCanceled, JobFailed, NotFound, Refused, WaitTimeout
 
-pytestmark = pytest.mark.usefixtures("provider")
+pytestmark = on_every_provider
 
 
 def test_a_script_scores_files_and_the_bad_one_stands_in_the_errors(ws, scripted, files):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from servers.providers import on_every_provider
 
 import dask_batch as db
 from dask_batch.errors import InvalidDefinition, JobCanceled, JobFailed, Refused
+
+pytestmark = on_every_provider
 
 SCRIPT = """
 import os, time
@@ -25,7 +28,7 @@ def run(mini_batch):
 
 
 @pytest.fixture
-def deployed(tmp_path):
+def deployed(tmp_path, ws):
     """Return (workspace, endpoint, input folder, file that lists each file a run() got)."""
     code, inputs, calls = tmp_path / "code", tmp_path / "input", tmp_path / "calls"
     code.mkdir()
@@ -33,19 +36,17 @@ def deployed(tmp_path):
     (code / "score.py").write_text(SCRIPT)
     for number in range(40):
         (inputs / f"{number:03d}.txt").write_text(str(number))
-    with db.Workspace(tmp_path / "workspace") as workspace:
-        endpoint = workspace.endpoints.create("numbers")
-        endpoint.deploy(
-            db.ModelDeployment(
-                name="plain",
-                code=str(code),
-                scoring_script="score.py",
-                mini_batch_size=1,
-                max_retries=0,
-                environment_variables={"CALLS": str(calls)},
-            )
-        )
-        yield workspace, endpoint, inputs, calls
+    endpoint = ws.endpoints.create("numbers")
+    deployment = db.ModelDeployment(
+        name="plain",
+        code=str(code),
+        scoring_script="score.py",
+        mini_batch_size=1,
+        max_retries=0,
+        environment_variables={"CALLS": str(calls)},
+    )
+    endpoint.deploy(deployment)
+    return ws, endpoint, inputs, calls
 
 
 def test_a_failed_job_goes_on_from_what_is_finished(deployed):

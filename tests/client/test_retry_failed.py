@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from servers.providers import on_every_provider
 
 import dask_batch as db
 from dask_batch.errors import JobCanceled, JobFailed, Refused
+
+pytestmark = on_every_provider
 
 FILES = """
 import os, time

@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, and is stored without outputs."""
+"""The notebooks run from top to bottom, and are stored without outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOK = ROOT / "notebooks" / "first-job.ipynb"
+NOTEBOOKS = ROOT / "notebooks"
 
 EXECUTE = """
 import sys, nbformat
@@ -21,22 +21,59 @@ nbformat.write(notebook, sys.argv[1])
 """
 
 
-def test_the_notebook_is_stored_without_outputs():
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+@pytest.fixture
+def execute(reader, tmp_path):
+    """Return a function that runs a notebook in a folder of its own and returns what its cells show."""
+
+    def run(name: str) -> list[dict]:
+        copy = tmp_path / name
+        shutil.copy(NOTEBOOKS / name, copy)
+        done = reader("-c", EXECUTE, str(copy), samples=False)
+        assert done.returncode == 0, done.stderr
+        return [output for cell in json.loads(copy.read_text())["cells"] for output in cell.get("outputs", [])]
+
+    return run
+
+
+def text_of(shown: list[dict], kind: str) -> str:
+    return "".join("".join(output.get("data", {}).get(kind, "")) for output in shown)
+
+
+def printed(shown: list[dict], where: str) -> str:
+    return "".join("".join(output["text"]) for output in shown if output.get("name") == where)
+
+
+@pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_are_stored_without_outputs(notebook):
+    cells = nbformat.read(notebook, as_version=4).cells
     assert [cell.id for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
 
 
 @pytest.mark.timeout(600)
-def test_the_notebook_runs_and_shows_jobs_as_cards(reader, tmp_path):
-    copy = tmp_path / NOTEBOOK.name
-    shutil.copy(NOTEBOOK, copy)
-    done = reader("-c", EXECUTE, str(copy), samples=False)
-    for workspace in tmp_path.glob("first-job/*/workspace"):
-        # It has a host of its own, which would wait for more work.
-        reader("-m", "dask_batch.cli", "compute", "stop", "--name", "local", "--root", str(workspace), samples=False)
-    assert done.returncode == 0, done.stderr
-    shown = [output for cell in json.loads(copy.read_text())["cells"] for output in cell.get("outputs", [])]
-    html = "".join("".join(output.get("data", {}).get("text/html", "")) for output in shown)
+def test_the_first_job_runs_and_shows_jobs_as_cards(execute, reader, tmp_path):
+    try:
+        shown = execute("first-job.ipynb")
+    finally:
+        for workspace in tmp_path.glob("first-job/*/workspace"):
+            # It has a host of its own, which would wait for more work.
+            stop = ("compute", "stop", "--name", "local", "--root", str(workspace))
+            reader("-m", "dask_batch.cli", *stop, samples=False)
+    html = text_of(shown, "text/html")
     assert "Completed" in html
     assert "role='progressbar'" in html
-    assert [output for output in shown if output.get("name") == "stderr"] == []
+    assert printed(shown, "stderr") == ""
+
+
+@pytest.mark.timeout(600)
+def test_the_job_on_slurm_runs_and_its_end_leaves_nothing(slurm, execute, reader, tmp_path):
+    try:
+        shown = execute("slurm.ipynb")
+    finally:
+        for workspace in tmp_path.glob("slurm-job/*/workspace"):
+            stop = ("compute", "stop", "--name", "hpc", "--root", str(workspace))
+            reader("-m", "dask_batch.cli", *stop, samples=False)
+    assert "Completed" in text_of(shown, "text/html")
+    assert "#SBATCH" in printed(shown, "stdout") and "-host" in printed(shown, "stdout")
+    assert "clinic-07.parquet" in text_of(shown, "text/html")
+    assert "True" in [one.strip() for one in text_of(shown, "text/plain").splitlines()], "the same without an instance"
+    assert printed(shown, "stderr") == ""

@@ -57,14 +57,19 @@ def processes_about(*texts: str) -> list[str]:
     return found
 
 
-def scoring_processes(of: psutil.Process) -> list[psutil.Process]:
-    """Return the scoring processes below a host."""
+def scoring_processes(ws: Workspace, compute: str = "local") -> list[psutil.Process]:
+    """Return the scoring processes of a compute: below its host, or below its instances on SLURM."""
     found = []
-    for child in of.children(recursive=True):
+    for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-            if "dask_batch.scoring" in child.cmdline():
-                found.append(child)
+            if "dask_batch.scoring" in process.cmdline() and _belongs(process.parents(), ws, compute):
+                found.append(process)
     return found
+
+
+def _belongs(parents: list[psutil.Process], ws: Workspace, compute: str) -> bool:
+    host, instances = host_process(ws, compute), f"{ws.storage.root}/hosts/{compute}/"
+    return any(parent == host or any(word.startswith(instances) for word in parent.cmdline()) for parent in parents)
 
 
 def bound_by_permissions(program: str, *arguments: Any) -> str:

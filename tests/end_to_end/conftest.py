@@ -69,17 +69,22 @@ def settled(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def home(settled, tmp_path_factory):
-    """A workspace that all tests share."""
+def home(settled, provider, tmp_path_factory):
+    """A workspace that all tests share, on each provider one."""
     with Workspace(tmp_path_factory.mktemp("home")) as ws:
+        if provider.cluster is not None:
+            ws.compute.create_or_update(provider.compute(idle_s=30.0))
         yield ws
         end_host(ws)
+    provider.check_nothing_left()
 
 
 @pytest.fixture
-def ws(tmp_path):
+def ws(provider, tmp_path):
     """A workspace of a test's own."""
     with Workspace(tmp_path / "workspace") as workspace:
+        if provider.cluster is not None:
+            workspace.compute.create_or_update(provider.compute())
         yield workspace
         end_host(workspace)
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from at_work import bound_by_permissions, end_host, write
 from pyarrow import feather
+from servers.providers import on_every_provider
 
 from dask_batch import LocalCompute, ModelDeployment, Workspace
 from dask_batch.errors import (
@@ -196,6 +197,7 @@ def bad_tables(folder: Path) -> dict[str, str]:
     return {name: says for name, (_, says) in files.items()}
 
 
+@on_every_provider
 def test_files_that_cannot_be_read_fail_alone_whatever_is_wrong_with_them(tables, score, tmp_path):
     said = bad_tables(tmp_path)
     write(tmp_path, "a_good.csv", CSV)
@@ -218,6 +220,7 @@ def test_files_that_cannot_be_read_fail_alone_whatever_is_wrong_with_them(tables
     assert repr(job.status).startswith("<Completed")
 
 
+@on_every_provider
 def test_rows_that_cannot_be_read_fail_alone_with_their_values(tables, score, tmp_path):
     write(tmp_path, "1.csv", "a,b,name\n1,2,x\n3\n4,5,y,6,7\n6,7,z\n")
     write(tmp_path, "2.csv", "a,b,name\n1.5,5,y\nfoo,3,z\n99999999999999999999,1,q\n7,bar,p\n\n8,1,last\n")
@@ -239,6 +242,7 @@ def test_rows_that_cannot_be_read_fail_alone_with_their_values(tables, score, tm
     assert "foo" in job.errors("table")["a"].astype(str).tolist()
 
 
+@on_every_provider
 def test_missing_numbers_become_floats_with_one_warning_and_harm_no_other_row(tables, score, tmp_path):
     write(tmp_path, "1.csv", CSV)
     write(tmp_path, "2.csv", "a,b,name\n1,2,x\n,5,y\nNaN,NA,z\n3,,z\n")
@@ -252,6 +256,7 @@ def test_missing_numbers_become_floats_with_one_warning_and_harm_no_other_row(ta
     assert warned == ["column 'a' has missing values: its integers became floats"]
 
 
+@on_every_provider
 def test_nothing_readable_at_all_is_a_failed_job_that_says_why(tables, tmp_path):
     write(tmp_path, "a.csv", "")
     write(tmp_path, "b.xyz", "x")
@@ -312,6 +317,7 @@ def in_all_formats(folder: Path) -> int:
     return len(os.listdir(folder))
 
 
+@on_every_provider
 @pytest.mark.parametrize("coalesce", [True, False])
 def test_the_same_rows_give_the_same_predictions_in_every_format(tables, score, tmp_path, coalesce):
     count = in_all_formats(tmp_path)
@@ -382,6 +388,7 @@ ODD = [
 ]  # fmt: skip
 
 
+@on_every_provider
 def test_files_with_any_name_are_scored_and_named_as_they_are(texts, score, odd_path, tmp_path):
     for n, name in enumerate(ODD):
         write(odd_path, name, "bad" if n == 7 else str(n))
@@ -576,6 +583,7 @@ def run(mini_batch):
 """
 
 
+@on_every_provider
 def test_whatever_a_script_does_costs_its_own_file_only(home, make_scripted, score, tmp_path):
     guilty = {
         "exit": "SystemExit", "die": "exit status 4", "crash": "SIGSEGV", "hang": "timeout of 2 s", "none": "None",

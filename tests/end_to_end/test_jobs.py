@@ -13,9 +13,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from at_work import PATIENCE_S, end_host, host_process, processes_about, scoring_processes, write
+from servers.providers import on_every_provider
 
-from dask_batch import LocalCompute, Workspace
+from dask_batch import Workspace
 from dask_batch.errors import JobCanceled, JobFailed, Refused
+
+pytestmark = on_every_provider
 
 # Rows say when and where each file was scored. A file that says "bad" raises; one that says "slow" takes long.
 DIARY = """
@@ -80,8 +83,8 @@ def in_bytes(job) -> bytes:
 # -- side by side ------------------------------------------------------------------------------------------------------
 
 
-def test_jobs_at_once_share_the_slots_fairly(home, diary, files):
-    home.compute.create_or_update(LocalCompute(name="two", slots=2))
+def test_jobs_at_once_share_the_slots_fairly(home, provider, diary, files):
+    home.compute.create_or_update(provider.compute("two", slots=2))
     endpoint = home.endpoints.create("fair")
     endpoint.deploy(diary.default_deployment.spec.replace(endpoint_name=None, compute="two"))
     asked = {"mini_batch_size": 1, "params": {"sleep": 0.1, "diary": True}}
@@ -175,8 +178,7 @@ def test_a_job_whose_host_is_killed_gives_the_same_bytes_once_it_is_waited_for(
     endpoint = make_scripted(ws, "e", DIARY)
     job = endpoint.invoke(files(40, n9="bad"), mini_batch_size=2, params={"sleep": 0.1})
     eventually(lambda: job.peek().counts.items >= 4, "some files are scored", PATIENCE_S)
-    host = host_process(ws)
-    children = scoring_processes(host)
+    children = scoring_processes(ws)
     assert children
     assert end_host(ws)
     eventually(lambda: not any(child.is_running() for child in children), "the scoring processes die with it")
@@ -192,7 +194,7 @@ def test_a_job_whose_host_is_killed_gives_the_same_bytes_once_it_is_waited_for(
 def test_a_scoring_process_that_is_killed_costs_nothing(home, diary, files, undisturbed, eventually):
     job = diary.invoke(files(40, n9="bad"), mini_batch_size=2, params={"sleep": 0.1}, max_retries=2)
     eventually(lambda: job.peek().counts.items >= 4, "some files are scored", PATIENCE_S)
-    for process in scoring_processes(host_process(home)):
+    for process in scoring_processes(home):
         process.send_signal(signal.SIGKILL)
     assert job.wait(PATIENCE_S, show=False).status == "Completed"
     assert in_bytes(job) == undisturbed
@@ -216,16 +218,15 @@ def test_a_job_outlives_the_process_that_invoked_it_and_any_other_picks_it_up(ho
 
 
 def test_nothing_runs_and_nothing_lies_about_once_a_host_is_idle(
-    ws, make_scripted, files, tmp_path, monkeypatch, eventually
+    ws, provider, make_scripted, files, tmp_path, monkeypatch, eventually
 ):
     monkeypatch.setenv("DASK_BATCH_SCRATCH", str(tmp_path / "scratch"))
     monkeypatch.setenv("DASK_BATCH_HOST_IDLE", "1")
-    ws.compute.create_or_update(LocalCompute(name="local", idle_time_before_scale_down=0.5))
+    ws.compute.create_or_update(provider.compute(idle_s=0.5))
     make_scripted(ws, "e", DIARY).invoke(files(5)).wait(PATIENCE_S, show=False)
-    host = host_process(ws)
-    assert host is not None and scoring_processes(host)
+    assert host_process(ws) is not None and scoring_processes(ws)
     eventually(lambda: not processes_about(str(tmp_path)), "the host and all its processes are gone")
-    assert list((tmp_path / "scratch/processes").iterdir()) == []
+    assert [path for folder in (tmp_path / "scratch").rglob("processes") for path in folder.iterdir()] == []
     assert ws.storage.list("hosts/local/tester/inbox") == []
     # And the next job finds a host again.
     assert len(ws.endpoints["e"].invoke(files(3, "more")).wait(PATIENCE_S, show=False).results()) == 3

@@ -40,6 +40,7 @@ class Queued:
 
     id: str
     state: str
+    nodes: str
     reason: str
     name: str
 
@@ -76,8 +77,8 @@ class SlurmCluster:
 
     def queue(self) -> list[Queued]:
         """Return the jobs that have not ended."""
-        lines = self.run("squeue", "--noheader", "--format=%A %T %r %j").splitlines()
-        return [Queued(*line.split(" ", 3)) for line in lines]
+        lines = self.run("squeue", "--noheader", "--format=%A|%T|%N|%r|%j").splitlines()
+        return [Queued(*line.split("|", 4)) for line in lines]
 
     def state(self, job: str) -> str:
         """Return the state of a job, ``""`` if it has gone."""

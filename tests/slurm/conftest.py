@@ -11,6 +11,7 @@ import pytest
 
 from dask_batch import ModelDeployment, SlurmCompute, Workspace
 from dask_batch.errors import DaskBatchError
+from dask_batch.planning.sizing import AIM_S
 
 PATIENCE_S = 150
 
@@ -73,6 +74,13 @@ class Ground:
         path = self.folder / "calls"
         lines = [line.partition(" ") for line in path.read_text().splitlines()] if path.exists() else []
         return [name for name, _, said in lines if (said == "done") == (what == "done")]
+
+    def again(self, seconds: float, slots: int = 1) -> int:
+        """Return how many files may be scored twice when so many slots are lost, with files that take so long.
+
+        It is the chunk in flight of each, and a second until what was done is committed.
+        """
+        return slots * int((AIM_S + 1.0) / seconds)
 
     def names(self, count: int) -> list[str]:
         return [f"f{number:03}.txt" for number in range(count)]

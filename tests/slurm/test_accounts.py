@@ -122,6 +122,7 @@ def test_the_script_of_an_instance_says_all_that_was_defined(monkeypatch, tmp_pa
     # What somebody else configured for dask-jobqueue is not in it, and nothing is written into their configuration.
     monkeypatch.setenv("DASK_JOBQUEUE__SLURM__QUEUE", "elsewhere")
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DASK_BATCH_SCRATCH", "/shared/my cache")
     compute = SlurmCompute(
         name="hpc", partition="cpu", account="us", qos="normal", cores=8, memory="1.5GB", walltime="02:00:00",
         gpus="a100:2", constraint="skylake&ib", interface="ib0", local_directory="$TMPDIR", python="/opt/a env/bin/py",
@@ -135,7 +136,8 @@ def test_the_script_of_an_instance_says_all_that_was_defined(monkeypatch, tmp_pa
         '--constraint="skylake&ib"', "--gres=gpu:a100:2", "--exclusive",
     ]  # fmt: skip
     assert lines[0] == "#!/usr/bin/env bash"
-    scratch, prologue, command = (line for line in lines[1:] if line and not line.startswith("#"))
+    environments, scratch, prologue, command = (line for line in lines[1:] if line and not line.startswith("#"))
+    assert environments == "export DASK_BATCH_ENVIRONMENTS='/shared/my cache/environments'"
     assert scratch == 'export DASK_BATCH_SCRATCH="$TMPDIR/dask-batch-$(id -u)"'
     assert prologue == "module load cuda"
     assert command.startswith("exec '/opt/a env/bin/py' -m dask_batch.compute.instance '/shared/a 100%/e1' --name ")

@@ -28,7 +28,7 @@ def test_losing_every_instance_to_preemption_costs_the_chunks_in_flight(ground, 
     eventually(lambda: ground.queued(slurm), "others are asked for")
     slurm.cancel(urgent)
     assert ground.scored(job) == ground.names(16)
-    assert len(ground.calls()) <= 16 + 2
+    assert len(ground.calls()) <= 16 + ground.again(1.0, slots=2)
 
 
 def test_a_node_that_crashes_costs_the_chunks_in_flight(ground, slurm, eventually):
@@ -40,7 +40,7 @@ def test_a_node_that_crashes_costs_the_chunks_in_flight(ground, slurm, eventuall
     eventually(lambda: {one.id for one in ground.queued(slurm)} - {lost.id}, "another instance", 60)
     slurm.up_node(3)
     assert ground.scored(job) == ground.names(20)
-    assert len(ground.calls()) <= 20 + 1
+    assert len(ground.calls()) <= 20 + ground.again(0.5)
 
 
 def test_a_controller_that_goes_is_told_and_missed_by_nobody_who_works(ground, slurm, eventually):

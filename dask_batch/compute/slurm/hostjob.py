@@ -17,7 +17,7 @@ from dask_batch.errors import SlurmError
 from dask_batch.hostfolder import HostFolder
 from dask_batch.specs.slurm import SlurmCompute
 
-__all__ = ["awaited", "cancel_family", "family_of", "host_arguments", "submit_host"]
+__all__ = ["awaited", "call_off", "cancel_family", "family_of", "host_arguments", "submit_host"]
 
 _START_S = 120.0  # for the process, between its start and its epoch
 _FRESH_S = 3.0
@@ -81,6 +81,18 @@ def awaited(folder: HostFolder, slurm: dict[str, str]) -> str | None:
     started = datetime.fromtimestamp(job.expected_start or 0.0, UTC)
     young = datetime.now(UTC) - started < timedelta(seconds=_START_S)
     return f"{what} starting on {job.nodes}" if job.phase == "running" and young else None
+
+
+def call_off(slurm: dict[str, str]) -> None:
+    """Cancel the job of a host that has not started; from now on nobody here waits for it.
+
+    Raises
+    ------
+    SlurmError
+        SLURM does not answer.
+    """
+    control.cancel([slurm["job"]])
+    _GONE.add(slurm["job"])
 
 
 def cancel_family(folder: HostFolder) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 from typing import Any
 
+from dask_batch import settings
 from dask_batch.compute.sizing import parse_bytes
 from dask_batch.compute.slurm.header import write_script
 from dask_batch.errors import InvalidDefinition
@@ -145,4 +146,7 @@ def _scratch(compute: SlurmCompute) -> list[str]:
     if compute.local_directory is None:
         return []
     escaped = compute.local_directory.replace("\\", "\\\\").replace('"', '\\"').replace("`", "\\`")
-    return [f'export DASK_BATCH_SCRATCH="{escaped}/dask-batch-$(id -u)"']
+    # Environments are built where the nodes share them, and perhaps where there is a network.
+    shared = shlex.quote(str(settings.environments_folder()))
+    scratch = f'export DASK_BATCH_SCRATCH="{escaped}/dask-batch-$(id -u)"'
+    return [f"export DASK_BATCH_ENVIRONMENTS={shared}", scratch]

@@ -36,7 +36,7 @@ def execute(reader, tmp_path):
 
 
 def text_of(shown: list[dict], kind: str) -> str:
-    return "".join("".join(output.get("data", {}).get(kind, "")) for output in shown)
+    return "\n".join("".join(output.get("data", {}).get(kind, "")) for output in shown)
 
 
 def printed(shown: list[dict], where: str) -> str:
@@ -75,5 +75,5 @@ def test_the_job_on_slurm_runs_and_its_end_leaves_nothing(slurm, execute, reader
     assert "Completed" in text_of(shown, "text/html")
     assert "#SBATCH" in printed(shown, "stdout") and "-host" in printed(shown, "stdout")
     assert "clinic-07.parquet" in text_of(shown, "text/html")
-    assert "True" in [one.strip() for one in text_of(shown, "text/plain").splitlines()], "the same without an instance"
+    assert "True" in text_of(shown, "text/plain").splitlines(), "the same without an instance"
     assert printed(shown, "stderr") == ""

@@ -14,6 +14,20 @@ def test_an_instance_that_is_warned_ends_its_chunk_and_is_replaced(ground, slurm
     assert sorted(ground.calls()) == ground.names(6), "nothing was scored twice"
 
 
+def test_a_preempted_instance_works_as_long_as_it_has_grace_and_then_ends_its_chunk(ground, slurm, eventually):
+    graceful = "PartitionName=graceful Nodes=ALL PriorityTier=1 PreemptMode=REQUEUE GraceTime=5"
+    with slurm.configured(graceful):
+        ground.compute(host="here", tier="low_priority", low_priority_partition="graceful")
+        job = ground.invoke(*[1.0] * 16)
+        eventually(lambda: len(ground.calls()) > 1, "an instance works", 60)
+        (lost,) = ground.running(slurm)
+        slurm.cancel(slurm.preempt())
+        assert not slurm.state(lost.id)
+        assert ground.scored(job) == ground.names(16)
+        assert sorted(ground.calls()) == ground.names(16), "nothing was scored twice"
+        ground.ws.compute.stop("hpc")  # nothing may be left in a partition that goes
+
+
 def test_no_chunk_is_lost_to_the_walltime(ground, slurm):
     ground.compute(host="here", partition="short", walltime="00:01:00")
     job = ground.invoke(*[2.0] * 40)

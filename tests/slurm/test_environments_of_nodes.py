@@ -55,7 +55,8 @@ def test_an_environment_is_built_where_nodes_share_it_and_scratch_files_are_on_t
 def test_a_python_that_the_nodes_do_not_have_is_named(ground, invoke, tmp_path):
     here = tmp_path / "only here/bin/python"
     here.parent.mkdir(parents=True)
-    here.symlink_to(sys.executable)
+    here.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    here.chmod(0o755)
     ground.compute(host="here")
     with pytest.raises(JobFailed, match=r"(?s)only here/bin/python"):
         invoke(PLAIN, Environment(python=str(here)), here.unlink)

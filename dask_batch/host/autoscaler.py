@@ -5,7 +5,7 @@ Dask's own `Adaptive` knows only submitted tasks, and a coordinator submits few 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dask_batch.compute.base import Instance, Provider
@@ -53,9 +53,9 @@ def wanted_instances(demands: Iterable[Demand], *, slots: int, minimum: int, max
 
 
 def to_release(
-    instances: Sequence[Instance], busy: frozenset[str], wanted: int, *, idle_s: float, idle_limit_s: float
+    instances: Sequence[Instance], idle: Mapping[str, float], wanted: int, *, surplus_s: float, idle_limit_s: float
 ) -> list[str]:
-    """Return the instances to let go: those beyond what is wanted, once nothing wanted them for long enough.
+    """Return the instances to let go: those beyond what is wanted that have had nothing to do for long enough.
 
     Pending ones go first, the youngest before the others, and sooner than those that run: they only wait. One that is
     wanted is never let go, since its place in the cluster's queue would be lost.
@@ -64,21 +64,22 @@ def to_release(
     ----------
     instances : sequence of Instance
         Those there, oldest first.
-    busy : frozenset of str
-        Ids of those that run a chunk.
+    idle : mapping of str to float
+        For how many seconds each of them that runs no chunk has had nothing to do.
     wanted : int
         How many there should be.
-    idle_s, idle_limit_s : float
-        For how long more have been there than wanted, and how long that is allowed.
+    surplus_s, idle_limit_s : float
+        For how long more have been there than wanted, and how long an instance may be idle.
     """
     surplus = len(instances) - wanted
     going: list[str] = []
-    if surplus > 0 and idle_s >= min(idle_limit_s, _PENDING_S):
+    if surplus > 0 and surplus_s >= min(idle_limit_s, _PENDING_S):
         pending = [instance.id for instance in instances if instance.state == "pending"]
         going += _last(pending, surplus)
-    if surplus > len(going) and idle_s >= idle_limit_s:
-        idle = [one.id for one in instances if one.state == "running" and one.id not in busy]
-        going += _last(idle, surplus - len(going))
+    if surplus > len(going):
+        running = [one.id for one in instances if one.state == "running"]
+        over = [name for name in running if name in idle and idle[name] >= idle_limit_s]
+        going += _last(over, surplus - len(going))
     return going
 
 
@@ -109,6 +110,7 @@ class Autoscaler:
         self.idle_limit_s = idle_limit_s
         self.instances: list[Instance] = []
         self._needed_at: float | None = None
+        self._busy_at: dict[str, float] = {}
 
     async def tick(self, demands: Sequence[Demand], busy: frozenset[str], now: float) -> None:
         """Ask for what lacks, release what has idled out, and note what is there."""
@@ -119,10 +121,17 @@ class Autoscaler:
             self.instances = await self.provider.instances()
         if self._needed_at is None or wanted >= len(self._staying):
             self._needed_at = now
-        idle_s = now - self._needed_at
-        if over := to_release(self._staying, busy, wanted, idle_s=idle_s, idle_limit_s=self.idle_limit_s):
+        surplus_s, idle = now - self._needed_at, self._idle(busy, now, self._needed_at)
+        if over := to_release(self._staying, idle, wanted, surplus_s=surplus_s, idle_limit_s=self.idle_limit_s):
             await self.provider.release(over)
             self.instances = await self.provider.instances()
+
+    def _idle(self, busy: frozenset[str], now: float, needed_at: float) -> dict[str, float]:
+        """Return for how long each instance that runs no chunk has had nothing to do, and was not needed."""
+        self._busy_at = {
+            one.id: now if one.id in busy else self._busy_at.get(one.id, needed_at) for one in self.instances
+        }
+        return {name: now - max(at, needed_at) for name, at in self._busy_at.items() if name not in busy}
 
     @property
     def _staying(self) -> list[Instance]:

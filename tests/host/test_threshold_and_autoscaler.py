@@ -52,9 +52,11 @@ def test_a_job_gets_no_more_instances_than_it_has_chunks_for_or_asked_for():
 
 def test_only_idle_instances_are_released_and_only_after_the_idle_time():
     there = [Instance("a", "running", 2), Instance("b", "running", 2), Instance("c", "running", 2)]
-    assert to_release(there, frozenset({"b"}), 1, idle_s=10, idle_limit_s=120) == []
-    assert to_release(there, frozenset({"b"}), 1, idle_s=121, idle_limit_s=120) == ["a", "c"]
-    assert to_release(there, frozenset({"a", "b", "c"}), 1, idle_s=121, idle_limit_s=120) == []
+    assert to_release(there, {"a": 10, "c": 10}, 1, surplus_s=10, idle_limit_s=120) == []
+    assert to_release(there, {"a": 121, "c": 121}, 1, surplus_s=121, idle_limit_s=120) == ["a", "c"]
+    assert to_release(there, {"a": 121, "b": 7, "c": 120}, 0, surplus_s=200, idle_limit_s=120) == ["a", "c"]
+    assert to_release(there, {}, 1, surplus_s=121, idle_limit_s=120) == []
+    assert to_release(there, {"a": 0}, 0, surplus_s=0, idle_limit_s=0) == ["a"]
 
 
 class Shelf:
@@ -109,10 +111,28 @@ def test_it_scales_from_zero_and_back_and_replaces_what_was_lost(scaler):
 
 def test_pending_instances_go_first_and_soon_unless_they_are_wanted():
     there = [Instance("a", "running", 2), Instance("b", "pending", 2), Instance("c", "pending", 2)]
-    assert to_release(there, frozenset(), 3, idle_s=1000, idle_limit_s=120) == []
-    assert to_release(there, frozenset(), 2, idle_s=11, idle_limit_s=120) == ["c"]
-    assert to_release(there, frozenset(), 0, idle_s=11, idle_limit_s=120) == ["b", "c"]
-    assert to_release(there, frozenset(), 0, idle_s=121, idle_limit_s=120) == ["b", "c", "a"]
+
+    def released(wanted, idle_s):
+        return to_release(there, dict.fromkeys("abc", idle_s), wanted, surplus_s=idle_s, idle_limit_s=120)
+
+    assert released(3, 1000) == []
+    assert released(2, 11) == ["c"]
+    assert released(0, 11) == ["b", "c"]
+    assert released(0, 121) == ["b", "c", "a"]
+
+
+def test_an_instance_that_has_just_worked_stays_though_others_have_been_idle_for_long(scaler):
+    import asyncio
+
+    async def story():
+        assert await ticks(scaler, (0, [Demand(2, 100)]), (1, [])) == [2, 2]
+        first, _ = scaler.provider.there
+        await scaler.tick([Demand(1, 1)], frozenset({first.id}), 119)
+        assert await ticks(scaler, (123, []), (238, [])) == [1, 1]
+        assert scaler.instances == [first]
+        assert await ticks(scaler, (240, [])) == [0]
+
+    asyncio.run(story())
 
 
 def test_what_drains_is_replaced(scaler):

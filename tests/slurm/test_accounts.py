@@ -14,7 +14,7 @@ from dask_batch.specs.slurm import SlurmCompute
 
 
 def queued(number, state="RUNNING", reason="", nodes="n1", start=None):
-    return QueuedJob(number, f"job-{number}", state, reason, start, nodes, 4, 600, 600)
+    return QueuedJob(number, f"job-{number}", state, reason, start, nodes, 4)
 
 
 @pytest.fixture
@@ -42,6 +42,13 @@ def test_one_that_drains_or_was_connected_and_is_not_any_more_takes_no_chunk(acc
     assert states(account) == {"a": "running", "b": "draining"}
     account.connect({"b": True})
     assert states(account) == {"a": "draining", "b": "draining"}
+
+
+def test_a_queue_in_which_nothing_happens_is_nothing_new_though_expected_starts_move(account):
+    assert account.look({"1": queued("1"), "2": queued("2", "PENDING", "Priority", "", 1e9)}, began=30.0)
+    assert not account.look({"1": queued("1"), "2": queued("2", "PENDING", "Priority", "", 2e9)}, began=31.0)
+    assert account.look({"1": queued("1"), "2": queued("2", "PENDING", "Resources", "", 2e9)}, began=32.0)
+    assert account.look({"1": queued("1")}, began=33.0)
 
 
 def test_what_was_submitted_after_the_queue_was_looked_at_is_not_lost(account):

@@ -30,8 +30,7 @@ def test_a_submitted_job_runs_and_is_seen(slurm, eventually):
     eventually(lambda: queued("mine-")[0].phase == "running", "the job runs")
     (seen,) = queued("mine-")
     assert (seen.id, seen.name, seen.state, seen.reason, seen.nodes) == (job, "mine-1", "RUNNING", "", "n1")
-    assert (seen.cpus, seen.time_limit_s) == (2, 600)
-    assert 500 < seen.time_left_s <= 600
+    assert seen.cpus == 2
     assert abs(seen.expected_start - before) < 60
     slurm.cancel()
 

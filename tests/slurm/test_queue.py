@@ -19,8 +19,6 @@ def line(**changes):
         "start": "1795610601",
         "nodes": "n[1-2]",
         "cpus": "4",
-        "limit": "10:00",
-        "left": "9:30",
         "name": "a job",
     }
     return SEPARATOR.join((fields | changes).values())
@@ -32,31 +30,11 @@ def read(**changes) -> QueuedJob:
 
 
 def test_a_line_is_a_job():
-    assert read() == QueuedJob("7", "a job", "RUNNING", "", 1795610601.0, "n[1-2]", 4, 600, 570)
+    assert read() == QueuedJob("7", "a job", "RUNNING", "", 1795610601.0, "n[1-2]", 4)
 
 
 def test_no_line_is_no_job():
     assert parse_queue("") == parse_queue("\n") == []
-
-
-@pytest.mark.parametrize(
-    "text, seconds",
-    [
-        ("0:00", 0),
-        ("0:07", 7),
-        ("10:00", 600),
-        ("1:00:00", 3600),
-        ("2-03:04:05", 183845),
-        ("365-00:00:00", 31536000),
-        ("UNLIMITED", None),
-        ("NOT_SET", None),
-        ("INVALID", None),
-        ("", None),
-    ],
-)
-def test_times_are_seconds(text, seconds):
-    job = read(limit=text, left=text)
-    assert job.time_limit_s == job.time_left_s == seconds
 
 
 @pytest.mark.parametrize("text, count", [("1", 1), ("1000", 1000), ("1K", 1024), ("2M", 2097152), ("?", 0)])

@@ -89,7 +89,7 @@ class Account:
             if one.number is None or one.at >= began:
                 continue
             queued = queue.get(one.number)
-            changed |= queued != one.queued or queued is None
+            changed |= queued is None or not queued.stands_as(one.queued)
             one.queued = queued
             if queued is None:
                 self._lost.add(one.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 __all__ = ["FORMAT", "TIME_FORMAT", "Phase", "QueuedJob", "explained", "parse_queue"]
@@ -12,8 +12,8 @@ __all__ = ["FORMAT", "TIME_FORMAT", "Phase", "QueuedJob", "explained", "parse_qu
 Phase = Literal["pending", "running", "ending", "gone"]
 
 _SEPARATOR = "\x1f"
-# Id, state, reason, start, nodes, CPUs, time limit, time left, name. The name is last because it may hold anything.
-FORMAT = _SEPARATOR.join(["%A", "%T", "%r", "%S", "%N", "%C", "%l", "%L", "%j"])
+# Id, state, reason, start, nodes, CPUs, name. The name is last because it may hold anything.
+FORMAT = _SEPARATOR.join(["%A", "%T", "%r", "%S", "%N", "%C", "%j"])
 # For SLURM_TIME_FORMAT: seconds since the epoch, whatever the time zone.
 TIME_FORMAT = "%s"
 
@@ -26,7 +26,6 @@ _PHASES: dict[str, Phase] = {
     **dict.fromkeys(("BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY", "REVOKED", "LAUNCH_FAILED"), "gone"),
 }
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
-_DURATION = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 _NEVER = "as things are, it will never start"
 
 # What a reason means where its name alone does not say it; the first pattern that fits the whole name counts.
@@ -81,8 +80,6 @@ class QueuedJob:
         The nodes that it has, such as ``"n[1-4]"``.
     cpus : int
         The cores that it has or asks for.
-    time_limit_s, time_left_s : int or None
-        Its walltime, and what is left of it, in seconds; None if there is no limit.
     """
 
     id: str
@@ -92,13 +89,15 @@ class QueuedJob:
     expected_start: float | None
     nodes: str
     cpus: int
-    time_limit_s: int | None
-    time_left_s: int | None
 
     @property
     def phase(self) -> Phase:
         """Where in its life it is. A state that nobody has heard of counts as running: the job is there."""
         return _PHASES.get(self.state, "running")
+
+    def stands_as(self, other: QueuedJob | None) -> bool:
+        """Return whether nothing has happened to it since; when it is expected to start changes by itself."""
+        return other is not None and replace(self, expected_start=None) == replace(other, expected_start=None)
 
     @property
     def hopeless(self) -> bool:
@@ -121,10 +120,10 @@ def parse_queue(text: str) -> list[QueuedJob]:
 
     Examples
     --------
-    >>> line = "\\x1f".join(["7", "PENDING", "Priority", "N/A", "", "2", "1-00:00:00", "1-00:00:00", "a job"])
+    >>> line = "\\x1f".join(["7", "PENDING", "Priority", "N/A", "", "2", "a job"])
     >>> job = parse_queue(line)[0]
-    >>> job.id, job.name, job.phase, job.expected_start, job.time_limit_s
-    ('7', 'a job', 'pending', None, 86400)
+    >>> job.id, job.name, job.phase, job.expected_start, job.cpus
+    ('7', 'a job', 'pending', None, 2)
     """
     return [
         QueuedJob(
@@ -135,10 +134,8 @@ def parse_queue(text: str) -> list[QueuedJob]:
             expected_start=float(start) if start.isdecimal() else None,
             nodes=nodes,
             cpus=_count(cpus),
-            time_limit_s=_seconds(limit),
-            time_left_s=_seconds(left),
         )
-        for id_, state, reason, start, nodes, cpus, limit, left, name in _records(text)
+        for id_, state, reason, start, nodes, cpus, name in _records(text)
     ]
 
 
@@ -157,7 +154,7 @@ def explained(reason: str) -> str:
 
 
 def _records(text: str) -> Iterator[list[str]]:
-    """Split into records of nine fields; lines that are none belong to a name that has line breaks."""
+    """Split into records of seven fields; lines that are none belong to a name that has line breaks."""
     fields = FORMAT.count(_SEPARATOR)
     record: list[str] = []
     for line in text.split("\n"):
@@ -177,15 +174,6 @@ def _count(text: str) -> int:
     """Return a number that SLURM may have written as ``2K``."""
     match = re.fullmatch(r"(\d+)([KM]?)", text)
     return int(match[1]) * _UNITS[match[2]] if match else 0
-
-
-def _seconds(text: str) -> int | None:
-    """Return the seconds of ``[days-][hours:]minutes:seconds``; None for words such as ``UNLIMITED``."""
-    match = _DURATION.fullmatch(text)
-    if not match:
-        return None
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def _meaning(reason: str) -> str:

@@ -17,6 +17,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from dask_batch.compute.slurm.folders import meeting_folder
+from dask_batch.compute.slurm.script import instance_script
 from dask_batch.errors import DaskBatchError
 from dask_batch.host.heartbeat import Heartbeat
 from dask_batch.host.succession import as_job, end_patience_s, next_epoch_of_job, succeed
@@ -122,9 +124,17 @@ def _be_host(folder: HostFolder, epoch: int, heartbeat: Heartbeat, compute: Comp
 
 
 def _of_slurm(folder: HostFolder, epoch: int, compute: SlurmCompute) -> tuple[Provider, int]:
+    # The instances' script is written by a process of its own while this one imports Dask, which takes about as long.
+    threading.Thread(target=_write_script, args=(folder, epoch, compute), name="script", daemon=True).start()
     from dask_batch.compute.slurm.provider import SlurmProvider
 
     return SlurmProvider(compute, folder.storage, folder.user, epoch), compute.known_slots
+
+
+def _write_script(folder: HostFolder, epoch: int, compute: SlurmCompute) -> None:
+    """Have the script at hand when the first instance is asked for; what fails here is told then."""
+    with contextlib.suppress(DaskBatchError):
+        instance_script(compute, meeting_folder(folder.storage, folder.user, compute.name, epoch), "")
 
 
 def _of_this_machine(folder: HostFolder, epoch: int, compute: LocalCompute) -> tuple[Provider, int]:

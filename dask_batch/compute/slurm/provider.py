@@ -81,8 +81,6 @@ class SlurmProvider:
         self._scheduler = scheduler
         await asyncio.to_thread(self._meeting.announce, scheduler.address, self._storage.root)
         self._spawn(self._tend())
-        # dask-jobqueue takes seconds to be imported, in which the first job is planned.
-        self._spawn(_quietly(asyncio.to_thread(self._script, "")))
 
     @property
     def why(self) -> str:

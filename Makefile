@@ -19,7 +19,7 @@ demo: $(STAMP)  ## train a model, deploy it, score files with bad rows in them, 
 	$(BIN)/python examples/demo.py
 
 test: $(STAMP)  ## run all tests, with the servers that they need
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 chaos: $(STAMP)  ## kill hosts, processes and clients at random, ROUNDS times (100), and compare what comes out
 	$(BIN)/python tests/chaos --rounds $(or $(ROUNDS),100) --seed $(or $(SEED),1)

@@ -21,8 +21,8 @@ demo: $(STAMP)  ## train a model, deploy it, score files with bad rows in them, 
 test: $(STAMP)  ## run all tests, with the servers that they need
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-chaos: $(STAMP)  ## kill hosts, processes and clients at random, ROUNDS times (100), and compare what comes out
-	$(BIN)/python tests/chaos --rounds $(or $(ROUNDS),100) --seed $(or $(SEED),1)
+chaos: $(STAMP)  ## kill hosts, processes and clients at random, ROUNDS times (100), ON local or slurm, and compare
+	$(BIN)/python tests/chaos --rounds $(or $(ROUNDS),100) --seed $(or $(SEED),1) --on $(or $(ON),local)
 
 lint: $(STAMP)  ## check style, the direction of imports, and that scoring runs on Python 3.8
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 """An instance on another machine: ``python -m dask_batch.compute.instance FOLDER --name NAME --nthreads N …``.
 
-A Dask worker with slots. On SIGTERM it drains: it takes no new chunk, ends the one that runs, and leaves. The command
-line is the one that dask-jobqueue writes.
+A Dask worker with slots. On SIGTERM it drains: it takes no new chunk, ends the one that runs, and leaves. So it does by
+itself when what is left of its time would not do for another chunk. The command line is the one that dask-jobqueue
+writes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 
 import dask
@@ -24,15 +26,19 @@ from dask_batch import settings
 from dask_batch.compute.network import DASK_CONFIG
 from dask_batch.compute.sizing import memory_of_this_machine, parse_bytes
 from dask_batch.compute.slurm.meeting import Meeting
+from dask_batch.compute.slurm.script import ENDS
 from dask_batch.compute.worker import SlotsPlugin
 from dask_batch.slots.pool import Slots
 from dask_batch.storage import Storage
 
-__all__ = ["main", "memory_given"]
+__all__ = ["main", "memory_given", "time_to_drain"]
 
 log = logging.getLogger("dask_batch.instance")
 
 _TICK_S = 0.05
+_WATCH_S = 1.0
+_SLACK = 1.2
+_LEAVING_S = 10.0
 _COLLECTED_S = 10.0
 
 
@@ -78,6 +84,24 @@ def memory_given(asked: int, environment: Mapping[str, str], total: int, cores: 
     if whole := environment.get("SLURM_MEM_PER_NODE"):
         return min(total, int(whole) << 20) or total
     return total * min(here, cores) // cores
+
+
+def time_to_drain(now: float, ends: float, longest_s: float) -> bool:
+    """Return whether a chunk that begins now could outlast this instance, as far as those that it has seen tell.
+
+    Parameters
+    ----------
+    now, ends : float
+        The time, and when SLURM ends this instance, in seconds since the epoch.
+    longest_s : float
+        Seconds of the longest chunk until now.
+
+    Examples
+    --------
+    >>> time_to_drain(0, 3600, 600), time_to_drain(3000, 3600, 600)
+    (False, True)
+    """
+    return ends - now < _SLACK * longest_s + _LEAVING_S
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -127,7 +151,9 @@ async def _work(options: argparse.Namespace) -> None:
         )
         await _connect(worker, host["address"], terminated, options.death_timeout)
         log.info("instance %s on %s works for %s", options.name, socket.gethostname(), host["address"])
+        watching = asyncio.ensure_future(_watch_time(worker, terminated))
         await _until(worker, terminated)
+        watching.cancel()
     finally:
         await asyncio.to_thread(slots.close)
 
@@ -145,6 +171,21 @@ async def _connect(worker: Worker, address: str, terminated: asyncio.Event, limi
             f"the host at {address} cannot be reached from {socket.gethostname()} within {limit_s:g} s; if it lives, "
             f"name the network interface between them: interface=... of the compute ({error})"
         ) from error
+
+
+async def _watch_time(worker: Worker, terminated: asyncio.Event) -> None:
+    """End the work when it is time to; only SLURM's warning does where the end is not known."""
+    ends = os.environ.get(ENDS)
+    began: dict[str, float] = {}
+    longest = 0.0
+    while ends is not None and not terminated.is_set():
+        now = time.time()
+        began = {task.key: began.get(task.key, now) for task in worker.state.executing}
+        longest = max([longest, *(now - at for at in began.values())])
+        if longest and time_to_drain(now, float(ends), longest):
+            log.info("the time that is left would not do for another chunk, of up to %.0f s", longest)
+            terminated.set()
+        await asyncio.sleep(_WATCH_S)
 
 
 async def _until(worker: Worker, terminated: asyncio.Event) -> None:

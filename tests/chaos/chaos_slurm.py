@@ -93,7 +93,8 @@ class OnSlurm:
         for host in self._hosts()[-1:]:
             with contextlib.suppress(AssertionError):  # it has just ended
                 self._cluster.run("scontrol", "requeue", host.id)
-                return self._hurry_hosts() or True
+                self._cluster.hurry(host.id)
+                return True
         return False
 
     def _take_controller(self, one: Kill) -> bool:
@@ -124,13 +125,8 @@ class OnSlurm:
 
     def _hurry_hosts(self) -> None:
         """Let hosts that were requeued start at once."""
-        deadline = time.monotonic() + 30
-        while waiting := [job for job in self._hosts() if job.state != "RUNNING"]:
-            assert time.monotonic() < deadline, f"hosts do not come back: {waiting}"
-            for job in waiting:
-                with contextlib.suppress(AssertionError):  # it is still ending, or has just begun
-                    self._cluster.hurry(job.id)
-            time.sleep(0.1)
+        for host in self._hosts():
+            self._cluster.hurry(host.id)
 
     def _hosts(self) -> list[Queued]:
         return [job for job in self._cluster.queue() if job.name.endswith("-host")]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from at_work import PATIENCE_S, end_host, host_process, processes_about, scoring_processes, write
+from at_work import PATIENCE_S, end_host, processes_about, scoring_processes, write
 from servers.providers import on_every_provider
 
 from dask_batch import Workspace
@@ -223,8 +223,9 @@ def test_nothing_runs_and_nothing_lies_about_once_a_host_is_idle(
     monkeypatch.setenv("DASK_BATCH_SCRATCH", str(tmp_path / "scratch"))
     monkeypatch.setenv("DASK_BATCH_HOST_IDLE", "1")
     ws.compute.create_or_update(provider.compute(idle_s=0.5))
-    make_scripted(ws, "e", DIARY).invoke(files(5)).wait(PATIENCE_S, show=False)
-    assert host_process(ws) is not None and scoring_processes(ws)
+    job = make_scripted(ws, "e", DIARY).invoke(files(5), params={"sleep": 0.3})
+    eventually(lambda: scoring_processes(ws), "files are scored", PATIENCE_S)
+    job.wait(PATIENCE_S, show=False)
     eventually(lambda: not processes_about(str(tmp_path)), "the host and all its processes are gone")
     assert [path for folder in (tmp_path / "scratch").rglob("processes") for path in folder.iterdir()] == []
     assert ws.storage.list("hosts/local/tester/inbox") == []

@@ -99,7 +99,14 @@ class SlurmCluster:
 
     def hurry(self, job: str) -> None:
         """Let a job that was requeued start at once, rather than after the two minutes that SLURM waits."""
-        self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+
+        def started() -> bool:
+            # As long as its last start is being cleared away, SLURM sets its time anew.
+            with contextlib.suppress(AssertionError):
+                self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+            return self.state(job) != "PENDING"
+
+        _wait(started, f"{job} starts again")
 
     def down_node(self, number: int) -> None:
         """Let a node (1 to 4) crash with all that runs on it, and SLURM notice."""

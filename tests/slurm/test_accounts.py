@@ -143,7 +143,8 @@ def test_the_script_of_an_instance_says_all_that_was_defined(monkeypatch, tmp_pa
         '--constraint="skylake&ib"', "--gres=gpu:a100:2", "--exclusive",
     ]  # fmt: skip
     assert lines[0] == "#!/usr/bin/env bash"
-    environments, scratch, prologue, command = (line for line in lines[1:] if line and not line.startswith("#"))
+    ends, environments, scratch, prologue, command = (line for line in lines[1:] if line and not line.startswith("#"))
+    assert ends == "export DASK_BATCH_INSTANCE_ENDS=$(($(date +%s) + 7200))"
     assert environments == "export DASK_BATCH_ENVIRONMENTS='/shared/my cache/environments'"
     assert scratch == 'export DASK_BATCH_SCRATCH="$TMPDIR/dask-batch-$(id -u)"'
     assert prologue == "module load cuda"

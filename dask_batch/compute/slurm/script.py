@@ -16,10 +16,13 @@ from dask_batch.compute.slurm.header import write_script
 from dask_batch.errors import InvalidDefinition
 from dask_batch.specs.slurm import SlurmCompute, walltime_seconds
 
-__all__ = ["DEATH_TIMEOUT_S", "host_script", "instance_script", "interpreter", "warning_s"]
+__all__ = ["DEATH_TIMEOUT_S", "ENDS", "host_script", "instance_script", "interpreter", "warning_s"]
 
 DEATH_TIMEOUT_S = 60
 """How long an instance looks for its host before it ends."""
+
+ENDS = "DASK_BATCH_INSTANCE_ENDS"
+"""The variable that tells an instance when SLURM ends it, in seconds since the epoch."""
 
 _WARNING_S = 120
 _NAME = "@dask-batch-name@"
@@ -74,7 +77,7 @@ def instance_script(compute: SlurmCompute, folder: str, name: str) -> str:
             "queue": (low and compute.low_priority_partition) or compute.partition,
             "walltime": compute.walltime,
             "job_extra_directives": [*extra, *compute.job_extra_directives],
-            "job_script_prologue": [*_scratch(compute), *compute.job_script_prologue],
+            "job_script_prologue": [_end(compute), *_scratch(compute), *compute.job_script_prologue],
             # With exec, Python is the process that SLURM's warning goes to.
             "python": f"exec {shlex.quote(interpreter(compute))}",
             "account": compute.account,
@@ -140,6 +143,10 @@ def _output(folder: str) -> str:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _end(compute: SlurmCompute) -> str:
+    return f"export {ENDS}=$(($(date +%s) + {walltime_seconds(compute.walltime)}))"
 
 
 def _scratch(compute: SlurmCompute) -> list[str]:

@@ -205,8 +205,13 @@ async def _until(worker: Worker, terminated: asyncio.Event) -> None:
 
 async def _drain(worker: Worker, finished: asyncio.Future[None]) -> None:
     """Tell the scheduler to give this worker nothing more, and wait until what it has is done and collected."""
-    await worker.scheduler.retire_workers(workers=[worker.address], close_workers=False, remove=False)
-    while not finished.done() and (worker.state.executing or worker.state.ready):
+    # Refused while a result lies here that the host has not collected: it does so at once.
+    while not finished.done() and not await worker.scheduler.retire_workers(
+        workers=[worker.address], close_workers=False, remove=False
+    ):
+        await asyncio.sleep(_TICK_S)
+    # What has come and not begun never will, and is given to others once this worker has gone.
+    while not finished.done() and worker.state.executing:
         await asyncio.sleep(_TICK_S)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _COLLECTED_S

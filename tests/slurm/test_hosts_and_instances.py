@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
+import time
 
 import pytest
+from distributed import Client, Scheduler, fire_and_forget
 
 from dask_batch.compute.slurm.meeting import Meeting
+from dask_batch.compute.slurm.script import ENDS
 from dask_batch.host.succession import end_patience_s, next_epoch_of_job
 from dask_batch.hostfolder import HostFolder
 from dask_batch.specs.slurm import SlurmCompute
@@ -33,6 +38,32 @@ def test_an_instance_that_cannot_reach_its_host_names_the_way_out(tmp_path):
     assert done.returncode == 1
     assert "the host at tls://127.0.0.1:1 cannot be reached from" in done.stderr
     assert "name the network interface between them" in done.stderr
+
+
+def test_an_instance_leaves_by_itself_when_its_time_would_not_do_for_another_chunk(tmp_path):
+    meeting, diary = Meeting(str(tmp_path / "e1")), tmp_path / "diary"
+    chunk = ["sh", "-c", f"echo began >> {diary}; sleep 3; echo done >> {diary}"]
+
+    async def work() -> str:
+        security = meeting.prepare()
+        async with Scheduler(protocol="tls://", security=security, port=0, dashboard_address=":0") as scheduler:
+            meeting.announce(scheduler.address, str(tmp_path / "workspace"))
+            command = [sys.executable, "-m", "dask_batch.compute.instance", meeting.folder, "--name", "one"]
+            # It ends in 25 s, and such a chunk has to begin 13.6 s before that.
+            instance = await asyncio.create_subprocess_exec(
+                *command, "--nthreads", "1", stderr=subprocess.PIPE, env=os.environ | {ENDS: str(time.time() + 25)}
+            )
+            async with Client(scheduler.address, security=security, asynchronous=True) as client:
+                for _ in range(20):
+                    fire_and_forget(client.submit(subprocess.run, chunk, pure=False))
+                _, said = await asyncio.wait_for(instance.communicate(), 60)
+        assert instance.returncode == 0
+        return said.decode()
+
+    said = asyncio.run(work())
+    assert "would not do for another chunk" in said
+    lines = diary.read_text().split()
+    assert lines.count("began") == lines.count("done") < 8
 
 
 def test_certificates_are_for_one_epoch_and_for_their_owner_alone(tmp_path):

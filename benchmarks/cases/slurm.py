@@ -51,7 +51,7 @@ def slurm_case(scale: float) -> Case:
             _PEER: lambda: sample("benchmarks.peers.jobqueue"),
         },
         [
-            *(_figure(text, name, who) for text, name in figures for who in (_JOB, _HERE, _PEER)),
+            *(_figure(text, name, who) for text, name in figures for who in (_JOB, _HERE, _PEER) if _has(who, name)),
             Figure("until another is in the queue: dask-jobqueue against ours", _times("replaced_s"), at_least=1.0),
             Figure("until another works: dask-jobqueue against ours", _times("back_s"), at_least=1.0),
         ],
@@ -85,8 +85,13 @@ def polls_case(scale: float) -> Case:
     )  # fmt: skip
 
 
+def _has(who: str, name: str) -> bool:
+    """Return whether a contender has a number: nothing of a `SLURMCluster` is warm, or left, after its program."""
+    return who != _PEER or name not in ("warm_s", "no_host_s")
+
+
 def _figure(text: str, name: str, who: str) -> Figure:
-    return Figure(f"{text}: {who}", lambda one: one[who].numbers.get(name, float("nan")), unit="s")
+    return Figure(f"{text}: {who}", lambda one: one[who].numbers[name], unit="s")
 
 
 def _times(name: str) -> Callable[[Round], float]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import dask
 import pytest
 from distributed import Client, Scheduler, fire_and_forget
 
@@ -60,7 +61,8 @@ def test_an_instance_leaves_by_itself_when_its_time_would_not_do_for_another_chu
         assert instance.returncode == 0
         return said.decode()
 
-    said = asyncio.run(work())
+    with dask.config.set({"temporary-directory": str(tmp_path)}):
+        said = asyncio.run(work())
     assert "would not do for another chunk" in said
     lines = diary.read_text().split()
     assert lines.count("began") == lines.count("done") < 8

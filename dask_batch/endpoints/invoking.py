@@ -17,7 +17,7 @@ from dask_batch.endpoints.computes import Computes
 from dask_batch.endpoints.deployment import Deployment
 from dask_batch.endpoints.inputs import resolve_inputs
 from dask_batch.endpoints.overrides import apply_overrides, check_params
-from dask_batch.errors import AlreadyExists, DaskBatchError, InvalidDefinition
+from dask_batch.errors import AlreadyExists, DaskBatchError, InvalidDefinition, NotFound
 from dask_batch.jobfolder.folder import now
 from dask_batch.jobfolder.runs import open_run
 from dask_batch.jobs.claiming import take_place
@@ -26,7 +26,8 @@ from dask_batch.jobs.deleting import half_deleted
 from dask_batch.jobs.job import Job
 from dask_batch.jobs.launch import ensure_host
 from dask_batch.outputs.claim import release_output
-from dask_batch.specs.job import JobDefinition, OutputTarget
+from dask_batch.specs.compute import Compute
+from dask_batch.specs.job import DeploymentSnapshot, JobDefinition, OutputTarget
 from dask_batch.specs.names import check_name
 from dask_batch.storage import is_local, local_path
 
@@ -87,7 +88,7 @@ def build_definition(context: Context, deployment: Deployment, request: Request,
     snapshot = deployment.snapshot
     settings = apply_overrides(snapshot.settings, request.overrides, request.dotted)
     params = check_params(request.params, snapshot.name, deployment.takes_params)
-    compute = Computes(context).get(snapshot.compute)
+    compute = _compute_of(context, snapshot)
     inputs = resolve_inputs(context, request.input)
     return JobDefinition(
         name=name,
@@ -208,6 +209,16 @@ def _take_back(context: Context, definition: JobDefinition) -> None:
             with contextlib.suppress(Exception):  # of any type, where the place cannot be
                 release_output(definition.output.url, definition.name)
             context.catalog.delete_job(definition.name)
+
+
+def _compute_of(context: Context, snapshot: DeploymentSnapshot) -> Compute:
+    try:
+        return Computes(context).get(snapshot.compute)
+    except NotFound as error:
+        raise NotFound(
+            f"deployment {snapshot.name!r} of endpoint {snapshot.endpoint!r} runs on a compute that is gone: {error}. "
+            "Create it again, or name another one: dask-batch deployment update --set compute=…"
+        ) from error
 
 
 def _set_off(context: Context, name: str) -> Job:

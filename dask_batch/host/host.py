@@ -21,7 +21,7 @@ from dask_batch.host.heartbeat import Heartbeat
 from dask_batch.host.reporter import Capacity
 from dask_batch.hostfolder import HostFolder
 from dask_batch.jobfolder.folder import JobFolder, JobGone
-from dask_batch.jobfolder.runs import open_run
+from dask_batch.jobfolder.runs import open_run, run_compute
 from dask_batch.specs.compute import Compute
 from dask_batch.specs.job import JobDefinition
 
@@ -178,10 +178,11 @@ class Host:
             return
         definition = JobDefinition.from_stored(record)
         folder = JobFolder(self._folder.storage, job, definition.created)
-        if not await asyncio.to_thread(folder.runs):
+        runs = await asyncio.to_thread(folder.runs)
+        if not runs:
             # The client died right before it opened the first run; that was all that was left to do.
             await asyncio.to_thread(open_run, folder, 1, definition.owner)
-        self._follow(definition.compute)
+        self._follow(await asyncio.to_thread(run_compute, folder, max(runs, default=1), definition.compute))
         coordinator = await asyncio.to_thread(
             Coordinator, folder, self._epoch, definition, cluster, self._dispatcher, self._capacity
         )
@@ -203,7 +204,7 @@ class Host:
         self._folder.remove(job)
 
     def _follow(self, compute: Compute) -> None:
-        """Take over the compute as it was when the newest job was invoked."""
+        """Take over the compute as it was when the newest job was invoked, or gone on with."""
         self._autoscaler.minimum = compute.min_instances
         self._autoscaler.maximum = compute.max_instances
         self._autoscaler.idle_limit_s = compute.idle_time_before_scale_down

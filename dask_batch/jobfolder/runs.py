@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from dask_batch.jobfolder.folder import JobFolder, now
+from dask_batch.specs.compute import Compute, compute_from_stored
 from dask_batch.specs.scoring_settings import ScoringSettings
 
-__all__ = ["open_run", "retries_failed", "run_settings"]
+__all__ = ["open_run", "retries_failed", "run_compute", "run_settings"]
 
 
 def open_run(
@@ -18,6 +19,7 @@ def open_run(
     overrides: Mapping[str, Any] | None = None,
     *,
     retry: Literal["all", "failed"] = "all",
+    compute: Compute | None = None,
 ) -> bool:
     """Open run `number` of a job; return False if it is open already.
 
@@ -33,14 +35,36 @@ def open_run(
         Settings that this run and later ones change.
     retry : str
         ``"all"``: score what no run has scored. ``"failed"``: also score again what failed in earlier runs.
+    compute : LocalCompute or SlurmCompute, optional
+        The compute as it is defined now, for this run and later ones.
     """
     request = {"run": number, "overrides": dict(overrides or {}), "retry": retry, "by": who, "at": now()}
+    if compute is not None:
+        request["compute"] = compute.to_stored()
     return folder.open_run(number, request)
 
 
 def retries_failed(folder: JobFolder, number: int) -> bool:
     """Return whether a run scores failed items of earlier runs again."""
     return bool(folder.run(number).get("retry") == "failed")
+
+
+def run_compute(folder: JobFolder, number: int, compute: Compute) -> Compute:
+    """Return the compute of a job's run, as it was defined when that run was opened.
+
+    Parameters
+    ----------
+    folder : JobFolder
+        The job.
+    number : int
+        The run.
+    compute : LocalCompute or SlurmCompute
+        That of the first run.
+    """
+    for run in range(number, 1, -1):
+        if stored := folder.run(run).get("compute"):
+            return compute_from_stored(stored)
+    return compute
 
 
 def run_settings(folder: JobFolder, number: int, settings: ScoringSettings) -> ScoringSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from dask_batch.errors import InvalidDefinition, Refused
+from dask_batch.errors import InvalidDefinition, NotFound, Refused
 from dask_batch.hostfolder import HostFolder
 from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.runs import open_run, run_settings
@@ -13,6 +13,7 @@ from dask_batch.jobfolder.states import State
 from dask_batch.jobs.claiming import take_place
 from dask_batch.jobs.launch import ensure_host
 from dask_batch.jobs.reading import JobStatus, current_run, read_job_status
+from dask_batch.specs.compute import Compute, compute_from_stored
 from dask_batch.specs.scoring_settings import override_name
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _FIXED_BY_PLAN = frozenset({"mini_batch_size", "output_action", "output_file_nam
 
 def go_on(job: Job, overrides: Mapping[str, Any], retry: Retry) -> Job:
     """Open the next run of a job, start a host for it if there is none, and return the job.
+
+    It runs on the job's compute as that is defined now.
 
     Parameters
     ----------
@@ -59,8 +62,9 @@ def go_on(job: Job, overrides: Mapping[str, Any], retry: Retry) -> Job:
     check = _check_retryable if retry == "failed" else _check_resumable
     check(job.folder, job.host)
     take_place(job.context, job.definition)
-    _open_next_run(job.folder, job.host, job.context.user, changes, retry)
-    ensure_host(job.context.storage, job.definition.compute, job.owner)
+    compute = _compute_now(job)
+    _open_next_run(job, changes, retry, compute)
+    ensure_host(job.context.storage, compute, job.owner)
     job.peek()
     return job
 
@@ -89,7 +93,15 @@ def _ended(folder: JobFolder, host: HostFolder) -> JobStatus:
     return status
 
 
-def _open_next_run(folder: JobFolder, host: HostFolder, who: str, overrides: dict[str, Any], retry: Retry) -> None:
+def _compute_now(job: Job) -> Compute:
+    """Return the job's compute as it is defined now; one that was deleted, or never changed, as the job has it."""
+    try:
+        return compute_from_stored(job.context.catalog.computes.get(job.compute).document)
+    except NotFound:
+        return job.definition.compute
+
+
+def _open_next_run(job: Job, overrides: dict[str, Any], retry: Retry, compute: Compute) -> None:
     """Open the next run of a job and put the job into its host's inbox.
 
     Raises
@@ -97,7 +109,7 @@ def _open_next_run(folder: JobFolder, host: HostFolder, who: str, overrides: dic
     Refused
         Somebody else opened one at the same moment.
     """
-    number = current_run(folder) + 1
-    if not open_run(folder, number, who, overrides, retry=retry):
-        raise Refused(f"job {folder.job!r} was resumed at the same moment by somebody else; job.wait() follows it")
-    host.post(folder.job)
+    number = current_run(job.folder) + 1
+    if not open_run(job.folder, number, job.context.user, overrides, retry=retry, compute=compute):
+        raise Refused(f"job {job.name!r} was resumed at the same moment by somebody else; job.wait() follows it")
+    job.host.post(job.name)

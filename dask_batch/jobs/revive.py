@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dask_batch.errors import HostFailed, StorageError
 from dask_batch.hostfolder import HostFolder
+from dask_batch.jobfolder.folder import JobFolder
+from dask_batch.jobfolder.runs import run_compute
 from dask_batch.jobs.launch import ensure_host, host_log
 from dask_batch.jobs.reading import JobStatus
 from dask_batch.specs.compute import Compute
@@ -22,7 +24,7 @@ class Reviver:
     storage : Storage
         The storage of the workspace.
     compute : LocalCompute or SlurmCompute
-        The compute that the job is for.
+        The compute that the job was invoked on; later runs may have changed it.
     owner, job : str
         Whose job, and which.
     """
@@ -50,7 +52,7 @@ class Reviver:
         self._reached = max(self._reached, status.counts.items)
         try:
             self._folder.post(self._job)
-            view = ensure_host(self._storage, self._compute, self._folder.user)
+            view = ensure_host(self._storage, self._compute_of_run(), self._folder.user)
         except OSError as error:
             raise StorageError(
                 error.errno,
@@ -59,6 +61,10 @@ class Reviver:
             ) from error
         if not view.refused:  # the cluster takes nothing at the moment, which passes
             self._starts += 1
+
+    def _compute_of_run(self) -> Compute:
+        folder = JobFolder(self._storage, self._job)
+        return run_compute(folder, max(folder.runs(), default=1), self._compute)
 
     def forget(self) -> None:
         """Begin anew: whoever waits again may have mended what kept hosts from starting."""

@@ -25,6 +25,7 @@ def test_a_wrong_partition_fails_the_job_in_the_words_of_slurm(ground, host):
     with pytest.raises(JobFailed, match=r"(?i)invalid partition"):
         job.wait(60, show=False)
     ground.compute(host=host)
+    assert ground.scored(job.resume()) == ground.names(1), "the compute is mended, and the job goes on"
     assert ground.scored(ground.invoke(0)) == ground.names(1)
 
 
@@ -32,6 +33,12 @@ def test_a_walltime_beyond_the_partition_fails_the_job_rather_than_wait_for_ever
     ground.compute(partition="short", host="here")
     with pytest.raises(JobFailed, match="time limit is invalid"):
         ground.invoke(0).wait(90, show=False)
+
+
+def test_a_host_that_is_refused_says_which_keys_are_its_own(ground):
+    ground.compute(host_partition="nowhere")
+    with pytest.raises(JobFailed, match=r"(?i)invalid partition.*host_partition"):
+        ground.invoke(0).wait(60, show=False)
 
 
 def test_an_instance_that_cannot_begin_says_why(ground):

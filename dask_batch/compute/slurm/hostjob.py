@@ -47,7 +47,13 @@ def submit_host(folder: HostFolder, compute: SlurmCompute, epoch: int, attempt: 
     os.makedirs(place, mode=0o700, exist_ok=True)
     name = family_of(folder).host(epoch)
     script = host_script(compute, place, name, [*host_arguments(folder, epoch, attempt), "--as-job"])
-    number = control.submit(script)
+    try:
+        number = control.submit(script)
+    except SlurmError as error:
+        raise SlurmError(
+            f"{error} (the host's own job has host_partition, host_walltime and host_memory, or what instances have)",
+            permanent=error.permanent,
+        ) from error
     _QUEUES.pop(family_of(folder).prefix, None)
     return {
         "slurm": {"job": number, "user": getpass.getuser()},

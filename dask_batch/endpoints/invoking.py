@@ -217,7 +217,7 @@ def _compute_of(context: Context, snapshot: DeploymentSnapshot) -> Compute:
     except NotFound as error:
         raise NotFound(
             f"deployment {snapshot.name!r} of endpoint {snapshot.endpoint!r} runs on a compute that is gone: {error}. "
-            "Create it again, or name another one: dask-batch deployment update --set compute=…"
+            "Create it again, or give the deployment another one"
         ) from error
 
 

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 _DEATHS = 3
 _CLOSE_S = 15.0
 _HOPELESS_S = 10.0
+_LEAVING = frozenset({"closing_gracefully", "closing", "closed", "failed"})
 
 
 class SlurmProvider:
@@ -270,7 +271,8 @@ class SlurmProvider:
         """Return the names of the connected instances, and whether each drains."""
         if self._scheduler is None:
             return {}
-        return {str(w.name): w.status.name != "running" for w in self._scheduler.workers.values()}
+        # One that has just come is not "running" at once, and drains as little as those that are.
+        return {str(w.name): w.status.name in _LEAVING for w in self._scheduler.workers.values()}
 
     def _look_soon(self) -> None:
         self._looks.succeeded()

@@ -7,7 +7,7 @@ from dask_batch.hostfolder import HostFolder
 from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.runs import run_compute
 from dask_batch.jobs.launch import ensure_host, host_log
-from dask_batch.jobs.reading import JobStatus
+from dask_batch.jobs.reading import JobStatus, current_run
 from dask_batch.specs.compute import Compute
 from dask_batch.storage import Storage
 
@@ -64,7 +64,7 @@ class Reviver:
 
     def _compute_of_run(self) -> Compute:
         folder = JobFolder(self._storage, self._job)
-        return run_compute(folder, max(folder.runs(), default=1), self._compute)
+        return run_compute(folder, current_run(folder), self._compute)
 
     def forget(self) -> None:
         """Begin anew: whoever waits again may have mended what kept hosts from starting."""

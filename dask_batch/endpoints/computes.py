@@ -128,7 +128,7 @@ class Computes:
         live = self._live_jobs(name)
         if live:
             raise Refused(
-                f"compute {name!r} has {len(live)} jobs that have not ended ({', '.join(live[:5])}); "
+                f"compute {name!r} has jobs that have not ended ({len(live)}: {', '.join(live[:5])}); "
                 "wait for them, or cancel them"
             )
         stop_host(self._context.storage, name)

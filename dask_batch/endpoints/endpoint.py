@@ -347,7 +347,7 @@ def delete_endpoint(context: Context, name: str, *, cancel_jobs: bool) -> None:
     if running and not cancel_jobs:
         listed = ", ".join(job.name for job in running[:5])
         raise Refused(
-            f"endpoint {name!r} has {len(running)} jobs that have not ended ({listed}); "
+            f"endpoint {name!r} has jobs that have not ended ({len(running)}: {listed}); "
             "wait for them, or delete with cancel_jobs=True"
         )
     for job in running:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from dask_batch.errors import InvalidDefinition, NotFound
 from dask_batch.jobs.context import Context
 from dask_batch.jobs.job import Job
-from dask_batch.jobs.text import amount
+from dask_batch.jobs.text import counted
 from dask_batch.storage import join
 
 __all__ = ["Collected", "collect"]
@@ -31,7 +31,7 @@ class Collected:
     assets: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return f"<removed {amount(len(self.jobs))} jobs and {amount(len(self.assets))} assets>"
+        return f"<removed {counted(len(self.jobs), 'job')} and {counted(len(self.assets), 'asset')}>"
 
 
 def collect(context: Context, older_than: float | timedelta) -> Collected:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from dask_batch.jobfolder.chunks import Chunk
 from dask_batch.jobfolder.folder import JobFolder
+from dask_batch.parquet import read_parquet
 
 __all__ = ["PLAN_SCHEMA", "Plan", "PlanInfo"]
 
@@ -159,7 +160,7 @@ class Plan:
             content = folder.storage.read(folder.path("plan.parquet"))
         except FileNotFoundError:
             return None
-        table = pq.read_table(pa.BufferReader(content))
+        table = read_parquet(pa.BufferReader(content))
         record = json.loads(table.schema.metadata[_INFO_KEY])
         info = PlanInfo(record["input_format"], record["files"], record["bytes"], record["types"])
         return cls(table.select(PLAN_SCHEMA.names), info)

@@ -11,7 +11,7 @@ from dask_batch.errors import InputError, NotFound
 from dask_batch.jobfolder.plan import Plan
 from dask_batch.jobfolder.states import State
 from dask_batch.jobs.rows import counting
-from dask_batch.jobs.text import amount
+from dask_batch.jobs.text import amount, counted
 from dask_batch.outputs.records import read_error_records
 from dask_batch.planning.backlog import uncovered
 from dask_batch.planning.listing import list_inputs
@@ -64,14 +64,14 @@ class Explanation:
         """Return the sentences."""
         found = [self._what_is_left()]
         if self.again:
-            found.append(f"{_count(self.again, 'failed item')} will be scored again.")
+            found.append(f"{counted(self.again, 'failed item')} will be scored again.")
         if kept := self.failed - self.again:
-            found.append(f"{_count(kept, 'failed item')} will stay failed; retry_failed() scores failed items again.")
+            found.append(f"{counted(kept, 'failed item')} will stay failed; retry_failed() scores failed items again.")
         if self.changed:
             names = ", ".join(map(repr, self.changed[:_SHOWN])) + (", …" if len(self.changed) > _SHOWN else "")
             found.append(
-                f"{_count(len(self.changed), 'input file')} changed since the job was planned, or cannot be found, and "
-                f"will fail with that reason: {names}. Invoke the endpoint again to score the new versions."
+                f"{counted(len(self.changed), 'input file')} changed since the job was planned, or cannot be found, "
+                f"and will fail with that reason: {names}. Invoke the endpoint again to score the new versions."
             )
         if self.deployment:
             found.append(self.deployment)
@@ -86,7 +86,7 @@ class Explanation:
             return "Nothing will be scored again: every mini-batch is finished."
         done = self.mini_batches - self.mini_batches_left
         return (
-            f"{amount(done)} of {_count(self.mini_batches, 'mini-batch', 'mini-batches')} stay as they are, "
+            f"{amount(done)} of {counted(self.mini_batches, 'mini-batch', 'mini-batches')} stay as they are, "
             f"{amount(self.mini_batches_left)} will be scored."
         )
 
@@ -178,7 +178,3 @@ def _deployment(job: Job) -> str:
         f"Deployment {pinned.name!r} was changed since: the job keeps the one that it was invoked with (revision "
         f"{pinned.revision}), so that no output mixes two. Invoke the endpoint again to score with the new one."
     )
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{amount(number)} {one if number == 1 else many or one + 's'}"

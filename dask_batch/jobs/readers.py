@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pc
-import pyarrow.parquet as pq
 
-from dask_batch.storage import locate
+from dask_batch.parquet import read_parquet
+from dask_batch.storage import is_local, locate
 
 __all__ = ["read_output"]
 
@@ -58,23 +58,29 @@ def read_output(url: str, files: list[str], types: list[list[str]] | None, as_: 
 def _read_parquet(urls: list[str]) -> pa.Table:
     tables = []
     for url in sorted(urls):
-        fs, path = locate(url)
-        with fs.open(path, "rb") as file:
-            tables.append(pq.read_table(file))
+        with _open_native(url) as file:
+            tables.append(read_parquet(file))
     return pa.concat_tables(tables) if tables else pa.table({})
 
 
 def _read_csv(url: str, types: list[list[str]] | None) -> pa.Table:
-    fs, path = locate(url)
-    with fs.open(path, "rb") as file:
+    with _open_native(url) as file:
         if not file.read(1).strip():
             return pa.table({})
         file.seek(0)
         return pc.read_csv(
             file,
+            # Threads that parse may let go of what Python read after the interpreter has gone, and abort the process.
+            read_options=pc.ReadOptions(use_threads=isinstance(file, pa.OSFile)),
             parse_options=pc.ParseOptions(newlines_in_values=True),
             convert_options=pc.ConvertOptions(column_types=_column_types(types), **_CSV),
         )
+
+
+def _open_native(url: str) -> pa.NativeFile:
+    """Open a file for Arrow: a local one without Python in between."""
+    fs, path = locate(url)
+    return pa.OSFile(path) if is_local(url) else pa.PythonFile(fs.open(path, "rb"), "r")
 
 
 def _column_types(types: list[list[str]] | None) -> dict[str, pa.DataType] | None:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dask_batch.jobs.reading import JobStatus
 
-__all__ = ["amount", "bytes_text", "describe", "duration", "error_line", "failure_message", "rate_text", "share"]
+__all__ = [
+    "amount",
+    "bytes_text",
+    "counted",
+    "describe",
+    "duration",
+    "error_line",
+    "failure_message",
+    "rate_text",
+    "share",
+]
 
 
 def amount(number: float) -> str:
@@ -21,6 +31,17 @@ def amount(number: float) -> str:
     if number == int(number) or abs(number) >= 100:
         return f"{number:,.0f}"
     return f"{number:,.3g}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return how many there are of something.
+
+    Examples
+    --------
+    >>> counted(1, "job"), counted(2000, "job"), counted(2, "mini-batch", "mini-batches")
+    ('1 job', '2,000 jobs', '2 mini-batches')
+    """
+    return f"{amount(number)} {one if number == 1 else many or one + 's'}"
 
 
 def duration(seconds: float) -> str:

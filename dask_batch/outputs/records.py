@@ -20,6 +20,7 @@ from dask_batch.jobfolder.plan import Plan
 from dask_batch.outputs.collected import find_duplicates
 from dask_batch.outputs.parts import clusters, split_bases
 from dask_batch.outputs.unify import check_parts
+from dask_batch.parquet import read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,7 +167,7 @@ def read_mini_batches(folder: JobFolder, entries: Iterable[Entry]) -> pd.DataFra
     """
     counting = list(entries)
     try:
-        table = pq.read_table(pa.BufferReader(folder.storage.read(folder.path(_MINI_BATCHES))))
+        table = read_parquet(pa.BufferReader(folder.storage.read(folder.path(_MINI_BATCHES))))
         if table.schema.metadata.get(b"entries", b"") == str(len(counting)).encode():
             return _to_pandas(table)
     except FileNotFoundError:

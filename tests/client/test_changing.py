@@ -204,7 +204,7 @@ class TestComputes:
         endpoint.deploy(script(code, compute="two"), validate=False)
         job = endpoint.invoke(files, params={"sleep": 100}, timeout=200)
         ws.compute.stop("two")
-        with pytest.raises(Refused, match=f"'two' has 1 jobs that have not ended \\({job.name}\\)"):
+        with pytest.raises(Refused, match=f"'two' has jobs that have not ended \\(1: {job.name}\\)"):
             ws.compute.delete("two")
         job.cancel()
         ws.compute.delete("two")

@@ -25,10 +25,16 @@ nbformat.write(notebook, sys.argv[1])
 def execute(reader, tmp_path):
     """Return a function that runs a notebook in a folder of its own and returns what its cells show."""
 
-    def run(name: str) -> list[dict]:
+    def run(name: str, compute: str) -> list[dict]:
         copy = tmp_path / name
         shutil.copy(NOTEBOOKS / name, copy)
-        done = reader("-c", EXECUTE, str(copy), samples=False)
+        try:
+            done = reader("-c", EXECUTE, str(copy), samples=False)
+        finally:
+            # The job's workspace has a host of its own, which would wait for more work.
+            for workspace in tmp_path.glob("*/*/workspace"):
+                stop = ("compute", "stop", "--name", compute, "--root", str(workspace))
+                reader("-m", "dask_batch.cli", *stop, samples=False)
         assert done.returncode == 0, done.stderr
         return [output for cell in json.loads(copy.read_text())["cells"] for output in cell.get("outputs", [])]
 
@@ -50,14 +56,8 @@ def test_notebooks_are_stored_without_outputs(notebook):
 
 
 @pytest.mark.timeout(600)
-def test_the_first_job_runs_and_shows_jobs_as_cards(execute, reader, tmp_path):
-    try:
-        shown = execute("first-job.ipynb")
-    finally:
-        for workspace in tmp_path.glob("first-job/*/workspace"):
-            # It has a host of its own, which would wait for more work.
-            stop = ("compute", "stop", "--name", "local", "--root", str(workspace))
-            reader("-m", "dask_batch.cli", *stop, samples=False)
+def test_the_first_job_runs_and_shows_jobs_as_cards(execute):
+    shown = execute("first-job.ipynb", compute="local")
     html = text_of(shown, "text/html")
     assert "Completed" in html
     assert "role='progressbar'" in html
@@ -65,13 +65,8 @@ def test_the_first_job_runs_and_shows_jobs_as_cards(execute, reader, tmp_path):
 
 
 @pytest.mark.timeout(600)
-def test_the_job_on_slurm_runs_and_its_end_leaves_nothing(slurm, execute, reader, tmp_path):
-    try:
-        shown = execute("slurm.ipynb")
-    finally:
-        for workspace in tmp_path.glob("slurm-job/*/workspace"):
-            stop = ("compute", "stop", "--name", "hpc", "--root", str(workspace))
-            reader("-m", "dask_batch.cli", *stop, samples=False)
+def test_the_job_on_slurm_runs_and_its_end_leaves_nothing(slurm, execute):
+    shown = execute("slurm.ipynb", compute="hpc")
     assert "Completed" in text_of(shown, "text/html")
     assert "#SBATCH" in printed(shown, "stdout") and "-host" in printed(shown, "stdout")
     assert "clinic-07.parquet" in text_of(shown, "text/html")

@@ -32,7 +32,8 @@ class Unreadable(Exception):
 
 def cannot_be_scored(name: str, error: Unreadable) -> Unreadable:
     """Return the error with the file's name before its reason, and what to do next behind it."""
-    named = Unreadable(f"{name} cannot be scored: {error} {error.advice}", error.advice)
+    reason = str(error) if str(error).endswith((".", "?", "!")) else f"{error}."  # Arrow's own end without
+    named = Unreadable(f"{name} cannot be scored: {reason} {error.advice}", error.advice)
     named.__cause__ = error
     return named
 

@@ -127,11 +127,14 @@ class SlurmError(DaskBatchError):
         What it says.
     permanent : bool
         Whether asking again, with nothing changed, would end the same way.
+    here : bool
+        Whether it is for want of SLURM's commands on this machine: from another one it may go well.
     """
 
-    def __init__(self, message: str = "", *, permanent: bool = False) -> None:
+    def __init__(self, message: str = "", *, permanent: bool = False, here: bool = False) -> None:
         super().__init__(message)
         self.permanent = permanent
+        self.here = here
 
 
 class CatalogError(DaskBatchError):

@@ -76,6 +76,7 @@ def create(
     group,
     "update",
     "dask-batch compute update -n four --max-instances 2",
+    "dask-batch compute update -n hpc --partition long --walltime 04:00:00",
     "dask-batch compute update -n four --set idle_time_before_scale_down=600",
 )
 def update(
@@ -85,6 +86,14 @@ def update(
     min_instances: _Min = None,
     max_instances: _Max = None,
     idle_time_before_scale_down: _Idle = None,
+    slots: _Slots = None,
+    memory: _Memory = None,
+    tier: _Tier = None,
+    partition: _Partition = None,
+    account: _Account = None,
+    cores: _Cores = None,
+    walltime: _Walltime = None,
+    gpus: _Gpus = None,
     description: options.Description = None,
     tag: options.Tags = None,
     set_: options.Set = None,
@@ -93,8 +102,9 @@ def update(
     """Change a compute; a file gives it a new definition. A host that lives keeps what it was started with."""
     from dask_batch.specs.compute import compute_from_yaml
 
-    values = given(min_instances=min_instances, max_instances=max_instances, description=description)
-    values |= given(idle_time_before_scale_down=idle_time_before_scale_down)
+    limits = given(min_instances=min_instances, max_instances=max_instances, slots=slots, memory=memory, tier=tier)
+    values = given(idle_time_before_scale_down=idle_time_before_scale_down, description=description) | limits
+    values |= given(partition=partition, account=account, cores=cores, walltime=walltime, gpus=gpus)
     if file is None:
         made = cli.ws.compute.change(needed(name, "--name"), changes(values, set_, more, tag))
     else:

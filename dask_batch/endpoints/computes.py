@@ -11,13 +11,18 @@ from dask_batch.errors import AlreadyExists, InvalidDefinition, NotFound, Refuse
 from dask_batch.jobs.context import Context
 from dask_batch.jobs.hosts import HostState, host_state, leave_nothing, script_of_instance, start_host, stop_host
 from dask_batch.jobs.job import Job
-from dask_batch.specs.compute import Compute, LocalCompute, compute_from_stored, compute_from_yaml, parse_compute
+from dask_batch.specs.compute import (
+    IMPLICIT,
+    Compute,
+    LocalCompute,
+    compute_from_stored,
+    compute_from_yaml,
+    parse_compute,
+)
 from dask_batch.specs.names import check_name
 from dask_batch.specs.slurm import SlurmCompute
 
 __all__ = ["Computes"]
-
-_IMPLICIT = "local"
 
 
 class Computes:
@@ -43,7 +48,7 @@ class Computes:
 
     def names(self) -> list[str]:
         """Return the names of all computes, sorted."""
-        return sorted({_IMPLICIT, *(record.name for record in self._context.catalog.computes.list())})
+        return sorted({IMPLICIT, *(record.name for record in self._context.catalog.computes.list())})
 
     def list(self) -> list[Compute]:
         """Return all computes, sorted by name."""
@@ -60,8 +65,8 @@ class Computes:
         created = {record.name: record.document for record in self._context.catalog.computes.list()}
         if name in created:
             return compute_from_stored(created[name])
-        if name == _IMPLICIT:
-            return LocalCompute(name=_IMPLICIT)
+        if name == IMPLICIT:
+            return LocalCompute(name=IMPLICIT)
         raise NotFound(f"there is no compute {name!r}; {choose_from(name, self.names(), 'computes')}")
 
     def create(self, compute: Compute | str | os.PathLike[str], **keywords: Any) -> Compute:
@@ -110,7 +115,7 @@ class Computes:
             return changed.to_stored()
 
         catalog, standing = self._context.catalog.computes, self.get(name)
-        if name == _IMPLICIT:
+        if name == IMPLICIT:
             # It is written down when it is first changed; somebody else may do so at this moment.
             with contextlib.suppress(AlreadyExists):
                 return compute_from_stored(catalog.create(name, revision(standing.to_stored())).document)
@@ -134,7 +139,7 @@ class Computes:
         stop_host(self._context.storage, name)
         leave_nothing(self._context.storage, self.get(name))
         # The implicit one may never have been changed, and then it is nowhere.
-        with contextlib.suppress(*([NotFound] if name == _IMPLICIT else [])):
+        with contextlib.suppress(*([NotFound] if name == IMPLICIT else [])):
             self._context.catalog.computes.delete(name)
 
     def _live_jobs(self, name: str) -> tuple[str, ...]:

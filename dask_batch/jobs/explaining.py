@@ -78,7 +78,7 @@ class Explanation:
         return found
 
     def _what_is_left(self) -> str:
-        if self.state not in (State.FAILED, State.CANCELED, State.COMPLETED):
+        if self.state not in (State.FAILED, State.CANCELED, State.COMPLETED, State.INTERRUPTED):
             return f"The job is {self.state} and goes on by itself: there is nothing to open another run for."
         if not self.mini_batches:
             return "Nothing was planned yet: the whole input will be listed and scored."
@@ -117,10 +117,11 @@ def explain(job: Job, *, retry: bool) -> Explanation:
         Whether that run scores failed items again.
     """
     status = job.peek()
+    at_rest = status.terminal or status.state is State.INTERRUPTED
     plan = Plan.read(job.folder)
     entries = counting(job.folder)
     records = list(read_error_records(job.folder, entries))
-    again = [record for record in records if record.get("split") is not None] if retry and status.terminal else []
+    again = [record for record in records if record.get("split") is not None] if retry and at_rest else []
     gaps = uncovered(plan.mini_batches, (entry.chunk for entry in entries)) if plan else []
     splits = {split for gap in gaps for mini_batch in range(gap.first, gap.stop) for split in _splits(plan, mini_batch)}
     splits |= {int(record["split"]) for record in again}
@@ -131,7 +132,7 @@ def explain(job: Job, *, retry: bool) -> Explanation:
         mini_batches_left=sum(gap.stop - gap.first for gap in gaps),
         failed=len(records),
         again=len(again),
-        changed=tuple(_changed(job.inputs, plan, sorted(splits))) if plan and status.terminal else (),
+        changed=tuple(_changed(job.inputs, plan, sorted(splits))) if plan and at_rest else (),
         deployment=_deployment(job),
     )
 

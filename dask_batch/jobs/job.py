@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from dask_batch.errors import NotFound
+from dask_batch.errors import HostFailed, NotFound
 from dask_batch.jobfolder.states import State
 from dask_batch.jobfolder.status import read_events
 from dask_batch.jobs.cancel import cancel_job
 from dask_batch.jobs.context import Context
 from dask_batch.jobs.cost import Cost
 from dask_batch.jobs.joblogs import read_logs
+from dask_batch.jobs.launch import keeps_failing
 from dask_batch.jobs.reading import JobStatus, read_job_status
 from dask_batch.jobs.resuming import go_on
 from dask_batch.jobs.revive import Reviver
@@ -102,9 +103,11 @@ class Job:
         status = self.peek()
         if status.state is not State.INTERRUPTED or self.owner != self.context.user:
             return status
-        if self.reviver.exhausted(status) and not strict:
+        if not strict and (self.reviver.exhausted(status) or keeps_failing(self.host)):
             return status
-        self.reviver.revive(status)
+        view = self.reviver.revive(status)
+        if strict and view.here:
+            raise HostFailed(f"job {self.name!r} waits for a host, which cannot be started from here: {view.why}")
         return self.peek()
 
     def peek(self) -> JobStatus:
@@ -196,9 +199,10 @@ class Job:
     def resume(self, *, explain: Literal[True], **overrides: Any) -> Explanation: ...
 
     def resume(self, *, explain: bool = False, **overrides: Any) -> Job | Explanation:
-        """Go on with a failed or canceled job, in a new run, and return it.
+        """Go on with a failed, canceled or interrupted job, in a new run, and return it.
 
-        What is finished stays finished, recorded failures included; only what no run has scored yet is scored.
+        What is finished stays finished, recorded failures included; only what no run has scored yet is scored, on the
+        job's compute as it is defined now. An interrupted job goes on by itself as well, on the compute as it was.
 
         Parameters
         ----------
@@ -247,6 +251,8 @@ class Job:
         ------
         Refused
             No item is failed, the job still goes on, or it belongs to somebody else.
+        NotFound
+            Its compute was deleted.
         InvalidDefinition
             There is no such setting, or not with this value, or it is fixed by the job's plan.
         AlreadyExists

@@ -27,11 +27,15 @@ from dask_batch.specs.compute import Compute
 from dask_batch.specs.slurm import SlurmCompute
 from dask_batch.storage import Storage, join
 
-__all__ = ["STALE_S", "HostView", "ensure_host", "host_log", "look"]
+__all__ = ["MOST_STARTS", "STALE_S", "HostView", "ensure_host", "host_log", "keeps_failing", "look"]
 
 STALE_S = 20.0
 """A host whose last heartbeat is older than this is taken for gone."""
 
+MOST_STARTS = 3
+"""Hosts in a row that bring a job no further; then somebody has to mend something."""
+
+_REST_S = 60.0  # between launches that fail, for those who just look
 _CLAIM_S = 30.0  # for the launcher, between claiming a launch and noting its process
 _START_S = 120.0  # for the process, between its start and its epoch
 _DRAINING_S = 30.0
@@ -59,6 +63,8 @@ class HostView:
         Why it is still launching, in the cluster's own words.
     refused : bool
         Whether the cluster has refused it, and is asked again after a while.
+    here : bool
+        Whether it was refused for want of the cluster's commands on the machine that asked.
     """
 
     state: Literal["running", "draining", "launching", "absent"]
@@ -66,6 +72,7 @@ class HostView:
     attempts: int
     why: str = ""
     refused: bool = False
+    here: bool = False
 
     @property
     def alive(self) -> bool:
@@ -133,13 +140,24 @@ def ensure_host(storage: Storage, compute: Compute, user: str) -> HostView:
     )
 
 
+def keeps_failing(folder: HostFolder) -> bool:
+    """Return whether the last launches, whoever began them, all ended before their epoch began, not long ago."""
+    epoch = folder.epoch() + 1
+    last = folder.launches(epoch)
+    records = [folder.launch(epoch, attempt) or {} for attempt in range(last - MOST_STARTS + 1, last + 1)]
+    if last < MOST_STARTS or any("refused" in record for record in records):
+        return False
+    return folder.age_s(folder.path(f"launch-{epoch}-{last}.json")) < _REST_S
+
+
 def _submit(folder: HostFolder, compute: SlurmCompute, epoch: int, attempt: int, record: dict[str, Any]) -> HostView:
     try:
         job = submit_host(folder, compute, epoch, attempt)
     except SlurmError as error:
-        folder.note_launch(epoch, attempt, record | {"refused": str(error), "permanent": error.permanent})
-        if not error.permanent:
-            return HostView("launching", epoch - 1, attempt, str(error), refused=True)
+        lasting = error.permanent and not error.here  # jobs of whoever just looks, from a desk, do not fail for it
+        folder.note_launch(epoch, attempt, record | {"refused": str(error), "permanent": lasting})
+        if not lasting:
+            return HostView("launching", epoch - 1, attempt, str(error), refused=True, here=error.here)
         fail_waiting_jobs(folder, str(error))
         return HostView("absent", epoch - 1, attempt)
     folder.note_launch(epoch, attempt, record | job)

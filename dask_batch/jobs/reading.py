@@ -148,6 +148,7 @@ def _of_host(details: Status, host: HostFolder | None) -> Status:
     if view.state == "launching":
         return dataclasses.replace(details, why=view.why or f"the host of compute {host.compute!r} is starting")
     why = f"no host runs for compute {host.compute!r} (owner {host.user})"
-    if view.attempts and (path := host_log(host, 1)[0]):
-        why += f"; its last start failed, see {path}"
+    path, said = host_log(host, 1) if view.attempts else ("", "")
+    if path:
+        why += f"; its last start failed, see {path}" + (f": {said}" if said else "")
     return dataclasses.replace(details, state=State.INTERRUPTED, why=why, rate=0.0, eta_s=None, instances=0)

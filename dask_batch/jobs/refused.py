@@ -1,4 +1,4 @@
-"""Jobs whose host the cluster refuses for good: they fail with its words, rather than wait for ever."""
+"""Jobs that no host will run: they fail with the reason, rather than wait for ever."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.ledger import entries_of_run, latest_adoption
 from dask_batch.jobfolder.status import write_event
 
-__all__ = ["fail_waiting_jobs"]
+__all__ = ["fail_job", "fail_waiting_jobs"]
 
 
 def fail_waiting_jobs(host: HostFolder, message: str) -> None:
@@ -28,11 +28,25 @@ def fail_waiting_jobs(host: HostFolder, message: str) -> None:
     }
     for job in host.inbox():
         folder = JobFolder(host.storage, job)
-        run = max(folder.runs(), default=1)
-        if folder.definition() is None:
-            continue
-        entries = entries_of_run(folder, run)
-        decision = decision_record(run, "Failed", reason, entries, epoch=latest_adoption(folder), by=host.user)
-        if folder.decide(run, decision):
-            write_event(folder, "state", finish="Failed", reason=reason["message"])
-        host.remove(job)
+        if folder.definition() is not None:
+            fail_job(folder, host, reason)
+
+
+def fail_job(folder: JobFolder, host: HostFolder, reason: dict[str, str]) -> None:
+    """Decide a job's newest run as failed, unless it is decided; should a host come up now, it finds that.
+
+    Parameters
+    ----------
+    folder : JobFolder
+        The job.
+    host : HostFolder
+        The meeting place with the host that would run it.
+    reason : dict
+        ``type``, ``message`` and ``next``.
+    """
+    run = max(folder.runs(), default=1)
+    entries = entries_of_run(folder, run)
+    decision = decision_record(run, "Failed", reason, entries, epoch=latest_adoption(folder), by=host.user)
+    if folder.decide(run, decision):
+        write_event(folder, "state", finish="Failed", reason=reason["message"])
+    host.remove(folder.job)

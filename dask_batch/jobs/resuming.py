@@ -13,7 +13,8 @@ from dask_batch.jobfolder.states import State
 from dask_batch.jobs.claiming import take_place
 from dask_batch.jobs.launch import ensure_host
 from dask_batch.jobs.reading import JobStatus, current_run, read_job_status
-from dask_batch.specs.compute import Compute, compute_from_stored
+from dask_batch.jobs.refused import fail_job
+from dask_batch.specs.compute import IMPLICIT, Compute, compute_from_stored
 from dask_batch.specs.scoring_settings import override_name
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def go_on(job: Job, overrides: Mapping[str, Any], retry: Retry) -> Job:
     Parameters
     ----------
     job : Job
-        One that has ended.
+        One that has ended, or is interrupted.
     overrides : mapping
         Settings that this run and later ones change.
     retry : str
@@ -44,7 +45,9 @@ def go_on(job: Job, overrides: Mapping[str, Any], retry: Retry) -> Job:
     Raises
     ------
     Refused
-        It has not ended, there is nothing to score, or it belongs to somebody else.
+        It goes on by itself, there is nothing to score, or it belongs to somebody else.
+    NotFound
+        Its compute was deleted.
     InvalidDefinition
         There is no such setting, or not with this value, or it is fixed by the job's plan.
     AlreadyExists
@@ -59,10 +62,13 @@ def go_on(job: Job, overrides: Mapping[str, Any], retry: Retry) -> Job:
             f"job {job.name!r} belongs to {job.owner!r}: only its owner's host runs it; "
             "let the owner resume it, or invoke a job of your own"
         )
+    compute = _compute_now(job)
     check = _check_retryable if retry == "failed" else _check_resumable
     check(job.folder, job.host)
     take_place(job.context, job.definition)
-    compute = _compute_now(job)
+    if job.folder.outcome(current_run(job.folder)) is None:
+        _give_up(job)
+        check(job.folder, job.host)  # a host may have come and decided at this moment
     _open_next_run(job, changes, retry, compute)
     ensure_host(job.context.storage, compute, job.owner)
     job.peek()
@@ -70,8 +76,8 @@ def go_on(job: Job, overrides: Mapping[str, Any], retry: Retry) -> Job:
 
 
 def _check_resumable(folder: JobFolder, host: HostFolder) -> None:
-    """Raise Refused unless the job has ended without completing."""
-    if _ended(folder, host).state is State.COMPLETED:
+    """Raise Refused unless the job has ended without completing, or is interrupted."""
+    if _at_rest(folder, host).state is State.COMPLETED:
         raise Refused(
             f"job {folder.job!r} is completed: there is nothing to resume; see job.results(), and job.retry_failed() "
             "if items failed"
@@ -79,26 +85,45 @@ def _check_resumable(folder: JobFolder, host: HostFolder) -> None:
 
 
 def _check_retryable(folder: JobFolder, host: HostFolder) -> None:
-    """Raise Refused unless the job has ended and items of it are failed."""
-    status = _ended(folder, host)
+    """Raise Refused unless the job has ended, or is interrupted, and items of it are failed."""
+    status = _at_rest(folder, host)
     if not status.counts.failed:
         follow = "see job.results()" if status.state is State.COMPLETED else "job.resume() goes on with it"
         raise Refused(f"no item of job {folder.job!r} is failed: there is nothing to retry; {follow}")
 
 
-def _ended(folder: JobFolder, host: HostFolder) -> JobStatus:
+def _at_rest(folder: JobFolder, host: HostFolder) -> JobStatus:
     status = read_job_status(folder, host)
-    if not status.terminal:
+    if not status.terminal and not _is_undecided(folder, status):
         raise Refused(f"job {folder.job!r} is {status}: it goes on by itself; job.wait() follows it")
     return status
 
 
+def _is_undecided(folder: JobFolder, status: JobStatus) -> bool:
+    """Return whether no host works on a job, and none has decided how its run ends."""
+    return status.state is State.INTERRUPTED and folder.outcome(current_run(folder)) is None
+
+
 def _compute_now(job: Job) -> Compute:
-    """Return the job's compute as it is defined now; one that was deleted, or never changed, as the job has it."""
+    """Return the job's compute as it is defined now. Raises NotFound if it was deleted."""
     try:
         return compute_from_stored(job.context.catalog.computes.get(job.compute).document)
-    except NotFound:
-        return job.definition.compute
+    except NotFound as error:
+        if job.compute == IMPLICIT:  # it is there, also where nobody defined it
+            return job.definition.compute
+        raise NotFound(
+            f"job {job.name!r} ran on a compute that is gone: {error}. Create it again; then the job goes on there"
+        ) from error
+
+
+def _give_up(job: Job) -> None:
+    """Decide a run that no host works on: the next one takes over what it finished."""
+    reason = {
+        "type": "Interrupted",
+        "message": f"no host of compute {job.compute!r} went on with it, and it was resumed",
+        "next": "job.wait() follows the run that goes on",
+    }
+    fail_job(job.folder, job.host, reason)
 
 
 def _open_next_run(job: Job, overrides: dict[str, Any], retry: Retry, compute: Compute) -> None:

@@ -6,14 +6,12 @@ from dask_batch.errors import HostFailed, StorageError
 from dask_batch.hostfolder import HostFolder
 from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.runs import run_compute
-from dask_batch.jobs.launch import ensure_host, host_log
+from dask_batch.jobs.launch import MOST_STARTS, HostView, ensure_host, host_log
 from dask_batch.jobs.reading import JobStatus, current_run
 from dask_batch.specs.compute import Compute
 from dask_batch.storage import Storage
 
 __all__ = ["Reviver"]
-
-_LIMIT = 3
 
 
 class Reviver:
@@ -37,8 +35,8 @@ class Reviver:
         self._starts = 0
         self._reached = -1
 
-    def revive(self, status: JobStatus) -> None:
-        """Start a host for a job whose status is ``Interrupted``.
+    def revive(self, status: JobStatus) -> HostView:
+        """Start a host for a job whose status is ``Interrupted``, and return what can be seen of it.
 
         Raises
         ------
@@ -61,6 +59,7 @@ class Reviver:
             ) from error
         if not view.refused:  # the cluster takes nothing at the moment, which passes
             self._starts += 1
+        return view
 
     def _compute_of_run(self) -> Compute:
         folder = JobFolder(self._storage, self._job)
@@ -74,12 +73,13 @@ class Reviver:
         """Return whether `revive` would raise."""
         if status.counts.items > self._reached:
             self._starts = 0
-        return self._starts >= _LIMIT
+        return self._starts >= MOST_STARTS
 
     def _story(self) -> str:
         path, tail = host_log(self._folder)
         said = f"; the end of {path}:\n\n{tail}" if tail else ""
         return (
-            f"job {self._job!r} is interrupted: the host of compute {self._compute.name!r} was started {_LIMIT} times "
-            f"and ended without scoring anything. What is finished is kept; wait() tries again{said}"
+            f"job {self._job!r} is interrupted: the host of compute {self._compute.name!r} was started {MOST_STARTS} "
+            "times and ended without scoring anything. What is finished is kept. wait() tries again; if the compute "
+            f"had to be corrected, resume() goes on with it as it is by then{said}"
         )

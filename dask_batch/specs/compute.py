@@ -15,7 +15,18 @@ from dask_batch.specs.layout import Layout
 from dask_batch.specs.slurm import SlurmCompute
 from dask_batch.specs.yamlio import COMMAND_LINE, read_yaml
 
-__all__ = ["Compute", "LocalCompute", "StoredCompute", "compute_from_stored", "compute_from_yaml", "parse_compute"]
+__all__ = [
+    "IMPLICIT",
+    "Compute",
+    "LocalCompute",
+    "StoredCompute",
+    "compute_from_stored",
+    "compute_from_yaml",
+    "parse_compute",
+]
+
+IMPLICIT = "local"
+"""The compute that every workspace has: this machine."""
 
 
 class LocalCompute(ElasticCompute):

@@ -85,6 +85,7 @@ class TestComputes:
         assert (made["slots"], made["state"], made["host"]["alive"], made["host"]["epoch"]) == (4, "absent", False, 0)
         changed = shell.json("compute", "update", "-n", "four", "--max-instances", "2", "--set", "slots=3")
         assert (changed["slots"], changed["max_instances"]) == (3, 2)
+        assert shell.json("compute", "update", "-n", "four", "--slots", "2")["slots"] == 2
         assert [compute["name"] for compute in shell.json("compute", "list")] == ["four", "local"]
         shell.ok("compute", "delete", "-n", "four", "-y")
         assert [compute["name"] for compute in shell.json("compute", "list")] == ["local"]

@@ -209,6 +209,9 @@ class TestComputes:
         job.cancel()
         ws.compute.delete("two")
         assert list(ws.compute) == ["local"]
+        with pytest.raises(NotFound, match=f"'{job.name}' ran on a compute that is gone: .*'two'.*Create it again"):
+            job.resume()
+        assert job.status == "Canceled"
 
 
 class TestOverrides:

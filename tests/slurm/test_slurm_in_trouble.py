@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 
 import pytest
 from distributed import Client, Security
 from distributed.comm import connect
+
+from dask_batch.errors import HostFailed
 
 
 def host_of(ground):
@@ -65,6 +68,33 @@ def test_a_host_that_cannot_be_submitted_now_is_submitted_later(ground, slurm, e
     job = ground.invoke(0.0)
     assert "Unable to contact" in job.status.why
     slurm.controller_up()
+    assert ground.scored(job) == ground.names(1)
+
+
+def test_a_host_that_cannot_start_is_said_and_the_job_goes_on_once_the_compute_is_corrected(ground, slurm, eventually):
+    ground.compute(python=str(ground.folder / "nowhere"))
+    job = ground.invoke(0.0)
+    with pytest.raises(HostFailed, match=r"nowhere.*No such file or directory"):
+        job.wait(100, show=False)
+    # Whoever looks is told, and sets nothing off that would end the same way.
+    looked = ground.ws.jobs.get(job.name).status
+    assert looked == "Interrupted" and "No such file or directory" in looked.why
+    assert not ground.queued(slurm, hosts=True)
+    assert "will be listed and scored" in str(job.resume(explain=True))
+    ground.compute()
+    assert ground.scored(job.resume()) == ground.names(1)
+
+
+def test_a_machine_without_slurm_says_so_and_leaves_the_job_to_others(ground, monkeypatch, tmp_path):
+    ground.compute()
+    path = os.environ["PATH"]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    job = ground.invoke(0.0)
+    for _ in range(3):
+        assert job.status in ("Queued", "Interrupted") and "no `sbatch` on the PATH" in job.status.why
+    with pytest.raises(HostFailed, match="cannot be started from here: there is no `sbatch` on the PATH"):
+        job.wait(60, show=False)
+    monkeypatch.setenv("PATH", path)
     assert ground.scored(job) == ground.names(1)
 
 

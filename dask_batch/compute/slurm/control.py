@@ -107,9 +107,10 @@ def _run(command: list[str], limit_s: float, text: str = "", passed_over: str = 
             f"there is no `{command[0]}` on the PATH of this machine: use a login node of the cluster, or "
             "load its module (`module load slurm`) before Python starts",
             permanent=True,
+            here=True,
         ) from error
     except OSError as error:
-        raise SlurmError(f"`{command[0]}` cannot be run: {error.strerror}", permanent=True) from error
+        raise SlurmError(f"`{command[0]}` cannot be run: {error.strerror}", permanent=True, here=True) from error
     except subprocess.TimeoutExpired as error:
         raise refusal(command[0], f"{_text(error.stderr)}\ntimed out after {limit_s:g} s") from error
     said = _text(done.stderr)

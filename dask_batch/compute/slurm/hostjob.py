@@ -50,11 +50,13 @@ def submit_host(folder: HostFolder, compute: SlurmCompute, epoch: int, attempt: 
     try:
         number = control.submit(script)
     except SlurmError as error:
+        if error.here or not error.permanent:
+            raise
         raise SlurmError(
             f"{error} (the host's own job has host_partition, host_walltime and host_memory, or what instances have)",
-            permanent=error.permanent,
+            permanent=True,
         ) from error
-    _QUEUES.pop(family_of(folder).prefix, None)
+    _QUEUES.pop(getpass.getuser(), None)
     return {
         "slurm": {"job": number, "user": getpass.getuser()},
         "log": os.path.join(place, f"{name}-{number}.log"),
@@ -74,7 +76,7 @@ def awaited(folder: HostFolder, slurm: dict[str, str]) -> str | None:
     if slurm["job"] in _GONE:
         return None
     try:
-        job = _find(folder, slurm)
+        job = _find(slurm)
     except SlurmError as error:
         # Nobody knows: a second host would be worse than a late one.
         return str(error)
@@ -113,15 +115,16 @@ def cancel_family(folder: HostFolder) -> None:
     control.cancel(job.id for job in control.queue(getpass.getuser(), family.prefix) if family.owns(job.name))
 
 
-# Whoever waits for a job looks several times a second; SLURM is asked much less often. A job that has left the queue
-# never comes back, also when it is requeued: then it does not leave it.
+# Whoever waits for a job looks several times a second, and may look at many computes; SLURM is asked much less often,
+# once for all that a user has. A job that has left the queue never comes back, also when it is requeued: then it does
+# not leave it.
 _GONE: set[str] = set()
 _QUEUES: dict[str, tuple[float, list[QueuedJob] | SlurmError]] = {}
 
 
-def _find(folder: HostFolder, slurm: dict[str, str]) -> QueuedJob | None:
-    prefix = family_of(folder).prefix
-    at, known = _QUEUES.get(prefix, (0.0, []))
+def _find(slurm: dict[str, str]) -> QueuedJob | None:
+    user = slurm["user"]
+    at, known = _QUEUES.get(user, (0.0, []))
     age_s = time.monotonic() - at
     found = None if isinstance(known, SlurmError) else _by_number(known, slurm["job"])
     if isinstance(known, SlurmError) and age_s < _DEAF_S:
@@ -129,11 +132,11 @@ def _find(folder: HostFolder, slurm: dict[str, str]) -> QueuedJob | None:
     if found is not None and age_s < _FRESH_S:
         return found
     try:
-        queue = control.queue(slurm["user"], prefix)
+        queue = control.queue(user, "")
     except SlurmError as error:
-        _QUEUES[prefix] = (time.monotonic(), error)
+        _QUEUES[user] = (time.monotonic(), error)
         raise
-    _QUEUES[prefix] = (time.monotonic(), queue)
+    _QUEUES[user] = (time.monotonic(), queue)
     return _by_number(queue, slurm["job"])
 
 

@@ -262,7 +262,8 @@ class SlurmProvider:
                 "type": "InstancesDie",
                 "message": f"{self._deaths} instances of compute {self._compute.name!r} in a row ended before they "
                 f"began; the last one said, in {path}:\n{said}",
-                "next": "correct the compute's python or job_script_prologue, then job.resume() goes on",
+                "next": "correct the compute (its python, job_script_prologue, local_directory or interface), then "
+                "job.resume() goes on",
             }
 
     # -- helpers -------------------------------------------------------------------------------------------------

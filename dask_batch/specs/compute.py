@@ -128,11 +128,19 @@ def compute_from_yaml(path: str | os.PathLike[str] | None, given: Mapping[str, A
     InvalidDefinition
         The type is not in this version, a key is unknown, or a value cannot be.
     """
-    kind, place = (given or {}).get("type"), COMMAND_LINE
+    kind, place, keys = (given or {}).get("type"), COMMAND_LINE, set(given or {})
     if kind is None and path is not None:
         document = read_yaml(path)
-        kind, place = document.values.get("type"), document.place(("type",))
-    return _class_of(kind, place).from_yaml(path, given)
+        kind, place, keys = document.values.get("type"), document.place(("type",)), keys | set(document.values)
+    try:
+        return _class_of(kind, place).from_yaml(path, given)
+    except InvalidDefinition as error:
+        meant = sorted(keys & (SlurmCompute.model_fields.keys() - LocalCompute.model_fields.keys()))
+        if kind is not None or not meant:
+            raise
+        raise InvalidDefinition(
+            f"{error}\n{place}: no type is given; {meant[0]!r} is a key of those with type: slurm"
+        ) from error
 
 
 def compute_from_stored(values: Mapping[str, Any]) -> Compute:

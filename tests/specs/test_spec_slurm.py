@@ -72,6 +72,19 @@ def test_the_type_decides_what_a_file_is_read_as(tmp_path):
     assert compute_from_stored(LocalCompute(name="l").to_stored()) == LocalCompute(name="l")
 
 
+def test_a_file_that_forgot_its_type_is_told_so(tmp_path):
+    file = tmp_path / "hpc.yml"
+    file.write_text("name: hpc\npartition: cpu\n")
+    with pytest.raises(
+        InvalidDefinition, match=r"unknown key 'partition'(.|\n)*'partition' is a key of those with type: slurm"
+    ):
+        compute_from_yaml(file)
+    file.write_text("name: hpc\npartitoin: cpu\n")
+    with pytest.raises(InvalidDefinition, match="unknown key 'partitoin'") as raised:
+        compute_from_yaml(file)
+    assert "slurm" not in str(raised.value)
+
+
 def test_a_compute_of_one_type_is_not_built_from_another_ones_definition():
     with pytest.raises(InvalidDefinition, match="this is the definition of a local compute; give type: local"):
         LocalCompute(name="x", type="slurm")

@@ -32,6 +32,7 @@ __all__ = ["SlurmProvider"]
 log = logging.getLogger(__name__)
 
 _DEATHS = 3
+_LAST_LINES = 8  # of what an instance said: the path of all of it goes with them
 _CLOSE_S = 15.0
 _HOPELESS_S = 10.0
 _LEAVING = frozenset({"closing_gracefully", "closing", "closed", "failed"})
@@ -255,6 +256,7 @@ class SlurmProvider:
         path, said = await asyncio.to_thread(self._meeting.output, one.name, one.number or "")
         if said is None or told(said):
             return
+        said = "\n".join(said.splitlines()[-_LAST_LINES:])
         self._deaths += 1
         self._refused.failed(time.monotonic(), f"an instance ended before it began, see {path}")
         if self._deaths >= _DEATHS:

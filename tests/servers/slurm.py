@@ -99,6 +99,8 @@ class SlurmCluster:
 
     def hurry(self, job: str) -> None:
         """Let a job that was requeued start at once, rather than after the two minutes that SLURM waits."""
+        # What still ends its last start would end this one too.
+        _wait(lambda: not self.scripts(job), f"the last start of {job} has ended")
 
         def started() -> bool:
             # As long as its last start is being cleared away, SLURM sets its time anew.
@@ -167,6 +169,15 @@ class SlurmCluster:
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 if node in self._nodes_of(process):
+                    found.append(process)
+        return found
+
+    def scripts(self, job: str) -> list[psutil.Process]:
+        """Return the process of a job's script, and those that it has started."""
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                if process.environ().get("SLURM_JOB_ID") == job:
                     found.append(process)
         return found
 

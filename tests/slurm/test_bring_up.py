@@ -37,7 +37,8 @@ def test_jobs_have_different_gpus(slurm, tmp_path, eventually):
 
 def test_an_urgent_job_preempts_one_of_low_priority_which_comes_back(slurm, eventually):
     job = slurm.submit("sleep 3600", "-p", "low", "--requeue")
-    eventually(lambda: slurm.state(job) == "RUNNING", "the job runs")
+    # A process that begins while its job is being killed is left alone by SLURM.
+    eventually(lambda: "sleep" in [process.name() for process in slurm.scripts(job)], "the job's script is at work")
     urgent = slurm.preempt()
     eventually(lambda: slurm.state(job) == "PENDING", "the job is requeued")
     slurm.cancel(urgent)

@@ -21,7 +21,7 @@ from dask_batch.host.heartbeat import Heartbeat
 from dask_batch.host.reporter import Capacity
 from dask_batch.hostfolder import HostFolder
 from dask_batch.jobfolder.folder import JobFolder, JobGone
-from dask_batch.jobfolder.runs import open_run, run_compute
+from dask_batch.jobfolder.runs import current_run, open_run, run_compute
 from dask_batch.specs.compute import Compute
 from dask_batch.specs.job import JobDefinition
 
@@ -200,7 +200,7 @@ class Host:
             "next": "run the version of dask-batch that invoked it, or delete it and invoke again",
         }
         if folder.definition() is not None:  # or it was deleted at that moment, which was all that was wrong with it
-            decide(folder, max(folder.runs(), default=1), self._epoch, "Failed", reason)
+            decide(folder, current_run(folder), self._epoch, "Failed", reason)
         self._folder.remove(job)
 
     def _follow(self, compute: Compute) -> None:

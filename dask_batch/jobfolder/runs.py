@@ -9,7 +9,12 @@ from dask_batch.jobfolder.folder import JobFolder, now
 from dask_batch.specs.compute import Compute, compute_from_stored
 from dask_batch.specs.scoring_settings import ScoringSettings
 
-__all__ = ["open_run", "retries_failed", "run_compute", "run_settings"]
+__all__ = ["current_run", "open_run", "retries_failed", "run_compute", "run_settings"]
+
+
+def current_run(folder: JobFolder) -> int:
+    """Return the number of a job's newest run; 1 before any was opened."""
+    return max(folder.runs(), default=1)
 
 
 def open_run(

@@ -10,10 +10,10 @@ from dask_batch.hostfolder import HostFolder
 from dask_batch.jobfolder.decisions import canceled_by, decision_record
 from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.ledger import entries_of_run, latest_adoption
+from dask_batch.jobfolder.runs import current_run
 from dask_batch.jobfolder.status import write_event
 from dask_batch.jobs.hosts import call_off_unneeded
 from dask_batch.jobs.launch import look
-from dask_batch.jobs.reading import current_run
 
 __all__ = ["cancel_job", "canceled_decision"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from dask_batch.errors import NotFound
+from dask_batch.jobfolder.runs import current_run
 from dask_batch.jobs.context import Context
-from dask_batch.jobs.reading import current_run
 from dask_batch.outputs.claim import claim_output
 from dask_batch.specs.job import JobDefinition
 

@@ -8,11 +8,12 @@ from typing import Any
 from dask_batch.hostfolder import HostFolder
 from dask_batch.jobfolder.chunks import Counts
 from dask_batch.jobfolder.folder import JobFolder
+from dask_batch.jobfolder.runs import current_run
 from dask_batch.jobfolder.states import LIVE, TERMINAL, State
 from dask_batch.jobfolder.status import Status, read_status
 from dask_batch.jobs.launch import host_log, look
 
-__all__ = ["JobStatus", "current_run", "read_job_status"]
+__all__ = ["JobStatus", "read_job_status"]
 
 
 class JobStatus(str):
@@ -76,11 +77,6 @@ class JobStatus(str):
         """Return the status as a JSON-able record."""
         known = {field.name: getattr(self, field.name) for field in dataclasses.fields(Status)}
         return Status(**known).to_json()
-
-
-def current_run(folder: JobFolder) -> int:
-    """Return the number of a job's newest run; 1 before any was opened."""
-    return max(folder.runs(), default=1)
 
 
 def read_job_status(folder: JobFolder, host: HostFolder | None) -> JobStatus:

@@ -6,6 +6,7 @@ from dask_batch.hostfolder import HostFolder
 from dask_batch.jobfolder.decisions import decision_record
 from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.ledger import entries_of_run, latest_adoption
+from dask_batch.jobfolder.runs import current_run
 from dask_batch.jobfolder.status import write_event
 
 __all__ = ["fail_job", "fail_waiting_jobs"]
@@ -44,7 +45,7 @@ def fail_job(folder: JobFolder, host: HostFolder, reason: dict[str, str]) -> Non
     reason : dict
         ``type``, ``message`` and ``next``.
     """
-    run = max(folder.runs(), default=1)
+    run = current_run(folder)
     entries = entries_of_run(folder, run)
     decision = decision_record(run, "Failed", reason, entries, epoch=latest_adoption(folder), by=host.user)
     if folder.decide(run, decision):

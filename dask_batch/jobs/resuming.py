@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from dask_batch.errors import InvalidDefinition, NotFound, Refused
 from dask_batch.hostfolder import HostFolder
 from dask_batch.jobfolder.folder import JobFolder
-from dask_batch.jobfolder.runs import open_run, run_settings
+from dask_batch.jobfolder.runs import current_run, open_run, run_settings
 from dask_batch.jobfolder.states import State
 from dask_batch.jobs.claiming import take_place
 from dask_batch.jobs.launch import ensure_host
-from dask_batch.jobs.reading import JobStatus, current_run, read_job_status
+from dask_batch.jobs.reading import JobStatus, read_job_status
 from dask_batch.jobs.refused import fail_job
 from dask_batch.specs.compute import IMPLICIT, Compute, compute_from_stored
 from dask_batch.specs.scoring_settings import override_name

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dask_batch.errors import HostFailed, StorageError
 from dask_batch.hostfolder import HostFolder
 from dask_batch.jobfolder.folder import JobFolder
-from dask_batch.jobfolder.runs import run_compute
+from dask_batch.jobfolder.runs import current_run, run_compute
 from dask_batch.jobs.launch import MOST_STARTS, HostView, ensure_host, host_log
-from dask_batch.jobs.reading import JobStatus, current_run
+from dask_batch.jobs.reading import JobStatus
 from dask_batch.specs.compute import Compute
 from dask_batch.storage import Storage
 

@@ -19,9 +19,10 @@ from dask_batch.errors import (
 )
 from dask_batch.jobfolder.folder import JobFolder
 from dask_batch.jobfolder.ledger import Entry, entries_of_run
+from dask_batch.jobfolder.runs import current_run
 from dask_batch.jobfolder.states import State
 from dask_batch.jobs.readers import read_output
-from dask_batch.jobs.reading import JobStatus, current_run
+from dask_batch.jobs.reading import JobStatus
 from dask_batch.outputs.read import read_rows
 from dask_batch.outputs.records import read_error_records, read_errors, read_mini_batches
 from dask_batch.outputs.target import SUCCESS
